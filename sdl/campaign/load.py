@@ -1,0 +1,614 @@
+"""Read a campaign file: grammar, names, units; everything that can be known without drivers and planners.
+
+Nothing stops at the first problem. `load` returns what could be read together with all problems, so that pre-flight can add
+its own; `load_campaign` raises them all at once.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from sdl.campaign.document import Document, Where, parse_value, read_document
+from sdl.campaign.files import Files
+from sdl.campaign.model import (
+    Argument,
+    Campaign,
+    ClockSpec,
+    InstrumentSpec,
+    LabSpec,
+    PlannerSpec,
+    Positive,
+    Reference,
+    Step,
+    Stop,
+)
+from sdl.campaign.reader import Reader
+from sdl.clock import ClockSettings
+from sdl.errors import FileProblems, InputError, Problem, SpaceError, UnitError, listed, near_miss
+from sdl.objective import Objective, OutcomeConstraint, Target
+from sdl.space import Categorical, Continuous, Discrete, Integer, LinearConstraint, Pool, Space
+from sdl.tables import Table, read_table
+from sdl.units import is_compatible
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sdl.campaign.document import Where
+
+PARAMETERS: dict[str, type[Continuous | Integer | Discrete | Categorical]] = {
+    "continuous": Continuous,
+    "integer": Integer,
+    "discrete": Discrete,
+    "categorical": Categorical,
+}
+CONSTRAINTS = {"linear": LinearConstraint}
+
+TOP = (
+    "name",
+    "description",
+    "space",
+    "objectives",
+    "outcome_constraints",
+    "protocol",
+    "sources",
+    "lab",
+    "concurrency",
+    "planner",
+    "stop",
+    "seed",
+)
+LAB_KEYS = ("name", "description", "clock", "world", "instruments", "allow_real")
+STEP_KEYS = ("instrument", "action", "with", "analysis", "gives")
+
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+_WORD = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+LARGEST_SEED = 2**53
+
+
+class _StopSpec(BaseModel):
+    """`stop:`, less its targets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    experiments: Positive
+    target: dict[str, Any] | None = None
+
+
+@dataclass
+class Draft:
+    """What could be read of a campaign, and everything that is wrong with it.
+
+    Attributes:
+        document: the campaign file with its overrides.
+        files: the files it refers to.
+        problems: everything found wrong so far; pre-flight adds to it.
+        name, description, space, …: as in `Campaign`; None or empty where they could not be read.
+    """
+
+    document: Document
+    files: Files
+    problems: list[Problem]
+    name: str
+    description: str
+    parameters: dict[str, Continuous | Integer | Discrete | Categorical | None]
+    space: Space | None
+    objectives: dict[str, Objective | None]
+    outcome_constraints: dict[str, OutcomeConstraint | None]
+    sources: dict[str, tuple[Step, ...]]
+    lab: LabSpec | None
+    concurrency: int
+    planner: PlannerSpec | None
+    stop: Stop | None
+    seed: int
+
+    def reader(self) -> Reader:
+        """Return a reader of the campaign file that adds to the same problems."""
+        return Reader(self.document, self.problems)
+
+    def lab_reader(self) -> Reader | None:
+        """Return a reader of the file in which the lab stands."""
+        return None if self.lab is None else Reader(self.lab.document, self.problems)
+
+    def finished(self) -> Campaign:
+        """Return the campaign.
+
+        Raises:
+            FileProblems: anything is wrong with it.
+        """
+        if self.problems or self.space is None or self.lab is None or self.planner is None or self.stop is None:
+            raise FileProblems(self.problems)
+        return Campaign(
+            name=self.name,
+            description=self.description,
+            space=self.space,
+            objectives={k: v for k, v in self.objectives.items() if v is not None},
+            outcome_constraints={k: v for k, v in self.outcome_constraints.items() if v is not None},
+            sources=self.sources,
+            lab=self.lab,
+            concurrency=self.concurrency,
+            planner=self.planner,
+            stop=self.stop,
+            seed=self.seed,
+            document=self.document,
+            files=self.files,
+        )
+
+
+def load(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    seed: int | None = None,
+) -> Draft:
+    """Read a campaign file and whatever it refers to.
+
+    Args:
+        path: the campaign file.
+        overrides: `path=value` of `--set`.
+        name: takes the place of `name:`.
+        seed: takes the place of `seed:`.
+
+    Raises:
+        FileProblems: the file is no YAML that could be looked at further.
+        InputError: an override leads nowhere.
+    """
+    document = read_document(path, _shown(path))
+    return draft_of(with_overrides(document, overrides, name, seed), Files(path.parent.resolve()))
+
+
+def with_overrides(
+    document: Document, overrides: Sequence[str], name: str | None = None, seed: int | None = None
+) -> Document:
+    """Return the document with the values of `--set`, `--name` and `--seed` in their places."""
+    assignments: list[tuple[Where, Any]] = [parse_override(text) for text in overrides]
+    if name is not None:
+        assignments.append((("name",), name))
+    if seed is not None:
+        assignments.append((("seed",), seed))
+    return document.replaced(assignments) if assignments else document
+
+
+def load_campaign(path: Path, **options: Any) -> Campaign:  # noqa: ANN401  those of `load`
+    """Read a campaign file without drivers and planners; `sdl.preflight` checks those too.
+
+    Raises:
+        FileProblems: all that is wrong with it.
+    """
+    return load(path, **options).finished()
+
+
+def parse_override(text: str) -> tuple[Where, Any]:
+    """Read `path=value`: `stop.experiments=12`, `space.parameters.hold.bounds=[1, 8]`, `protocol[0].with.mass=3 g`.
+
+    Raises:
+        InputError: no `=`, or an odd path.
+    """
+    path, equals, value = text.partition("=")
+    parts = re.findall(r"[^.\[\]]+|\[\d+\]", path.strip())
+    if not equals or not parts or re.sub(r"[^.\[\]]+|\[\d+\]|\.", "", path.strip()):
+        raise InputError(f"--set {text}: write path=value, such as stop.experiments=12 or protocol[0].with.mass='3 g'")
+    where = tuple(int(p[1:-1]) if p.startswith("[") else p for p in parts)
+    return where, parse_value(value.strip())
+
+
+def draft_of(document: Document, files: Files) -> Draft:
+    """Read a campaign document; every problem is noted in the draft."""
+    reader = Reader(document)
+    reader.only((), TOP)
+    name = document.data.get("name")
+    if not isinstance(name, str) or not _NAME.match(name):
+        reader.wrong(
+            ("name",) if "name" in document.data else (),
+            f"name: {name!r} cannot be a campaign's name: letters, digits, '.', '_' and '-', at most 100"
+            if name is not None
+            else "'name' is missing",
+        )
+        name = ""
+    description = document.data.get("description") or ""
+    if not isinstance(description, str):
+        reader.wrong(("description",), f"must be text, got {description!r}")
+    parameters = _parameters(reader)
+    objectives: dict[str, Objective | None] = {
+        n: reader.model(Objective, ("objectives", n)) for n in reader.mapping(("objectives",), what="at least one objective")
+    }
+    constraints: dict[str, OutcomeConstraint | None] = {
+        n: reader.model(OutcomeConstraint, ("outcome_constraints", n), _with_unit(reader, n, objectives))
+        for n in reader.mapping(("outcome_constraints",), required=False)
+    }
+    _same_units(reader, objectives, constraints)
+    concurrency = document.data.get("concurrency", 1)
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or not 1 <= concurrency <= 10_000:
+        reader.wrong(("concurrency",), f"must be a whole number from 1 to 10000, got {concurrency!r}")
+        concurrency = 1
+    seed = document.data.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < LARGEST_SEED:
+        reader.wrong(("seed",), f"must be a whole number from 0 to {LARGEST_SEED - 1}, got {seed!r}")
+        seed = 0
+    return Draft(
+        document=document,
+        files=files,
+        problems=reader.problems,
+        name=name,
+        description=str(description),
+        parameters=parameters,
+        space=_space(reader, parameters, files),
+        objectives=objectives,
+        outcome_constraints=constraints,
+        sources=_sources(reader, parameters),
+        lab=_lab(reader, files),
+        concurrency=concurrency,
+        planner=_planner(reader),
+        stop=_stop(reader, objectives),
+        seed=seed,
+    )
+
+
+def _shown(path: Path) -> str:
+    return str(path)
+
+
+# --- space -----------------------------------------------------------------------------------------------------------
+
+
+def _parameters(reader: Reader) -> dict[str, Continuous | Integer | Discrete | Categorical | None]:
+    reader.only(("space",), ("parameters", "constraints", "candidates"))
+    reader.mapping(("space",), what="what may vary")
+    result: dict[str, Continuous | Integer | Discrete | Categorical | None] = {}
+    if not isinstance(reader.at(("space",)), dict):
+        return result
+    for name in reader.mapping(("space", "parameters"), what="at least one parameter"):
+        where: Where = ("space", "parameters", name)
+        result[name] = None
+        if not _WORD.match(name):
+            reader.wrong(where, f"'{name}' cannot be a parameter's name: letters, digits and '_', not beginning with a digit")
+            continue
+        kind = reader.kind(where, PARAMETERS, "parameter")
+        if kind is not None:
+            result[name] = reader.model(kind, where)
+    return result
+
+
+def _space(
+    reader: Reader, parameters: Mapping[str, Continuous | Integer | Discrete | Categorical | None], files: Files
+) -> Space | None:
+    if not isinstance(reader.at(("space",)), dict):
+        return None
+    before = len(reader.problems)
+    written = reader.at(("space", "constraints"))
+    constraints: list[LinearConstraint] = []
+    if written is not None and not isinstance(written, list):
+        reader.wrong(("space", "constraints"), f"must be a list of constraints, got {written!r}")
+        written = []
+    for index in range(len(written or [])):
+        where: Where = ("space", "constraints", index)
+        kind = reader.kind(where, CONSTRAINTS, "constraint")
+        constraint = None if kind is None else reader.model(kind, where)
+        if constraint is None:
+            continue
+        for term in constraint.terms:
+            if term not in parameters:
+                reader.unknown((*where, "terms", term), term, parameters.keys(), "parameter")
+            elif isinstance(parameters[term], Categorical):
+                reader.wrong((*where, "terms", term), f"'{term}' is categorical; a linear constraint needs numbers")
+        constraints.append(constraint)
+    good = {n: p for n, p in parameters.items() if p is not None}
+    pool = None
+    if reader.at(("space", "candidates")) is not None:
+        pool = _pool(reader, good, len(good) == len(parameters), constraints, files)
+    if len(reader.problems) > before or len(good) < len(parameters) or not good:
+        return None
+    try:
+        return Space(good, constraints, pool)
+    except SpaceError as error:
+        reader.wrong(("space", "constraints"), str(error))
+        return None
+
+
+def _pool(
+    reader: Reader,
+    parameters: Mapping[str, Continuous | Integer | Discrete | Categorical],
+    complete: bool,
+    constraints: Sequence[LinearConstraint],
+    files: Files,
+) -> Pool | None:
+    where: Where = ("space", "candidates")
+    reader.only(where, ("table",))
+    name = reader.at((*where, "table"))
+    if not isinstance(name, str):
+        reader.wrong(where, "needs 'table': a CSV or Parquet file with one column a parameter")
+        return None
+    key = files.key(name)
+    try:
+        table = read_table(files.path(key))
+        files.use(key)
+    except (InputError, OSError) as error:
+        reader.wrong((*where, "table"), str(error))
+        return None
+    if not complete:
+        return None
+    return _pool_of(reader, (*where, "table"), table, name, parameters, constraints)
+
+
+def _pool_of(
+    reader: Reader,
+    where: Where,
+    table: Table,
+    name: str,
+    parameters: Mapping[str, Continuous | Integer | Discrete | Categorical],
+    constraints: Sequence[LinearConstraint],
+) -> Pool | None:
+    columns = []
+    for parameter_name, parameter in parameters.items():
+        if parameter_name not in table.columns:
+            reader.wrong(
+                where,
+                f"{name} has no column '{parameter_name}'{near_miss(parameter_name, table.columns)}; "
+                f"it has {listed(table.columns)}",
+            )
+            continue
+        column = table.data[parameter_name]
+        if not isinstance(parameter, Categorical):
+            try:
+                column = table.numbers(parameter_name)
+            except InputError as error:
+                reader.wrong(where, str(error))
+                continue
+        if isinstance(parameter, Categorical):
+            texts = [str(v) for v in column] if isinstance(column, tuple) else [f"{v:g}" for v in column]
+            codes = {v: float(i) for i, v in enumerate(parameter.values)}
+            bad = next((i for i, v in enumerate(texts) if v not in codes), None)
+            values = np.array([codes.get(v, np.nan) for v in texts])
+        else:
+            values = np.asarray(column, dtype=np.float64)
+            bad = next((i for i, v in enumerate(values) if parameter.problem(float(v)) is not None), None)
+        if bad is not None:
+            given = column[bad]
+            value = given if isinstance(given, str) else float(given)
+            reader.wrong(where, f"{name}, line {table.line_of(bad)}, column '{parameter_name}': {parameter.problem(value)}")
+            continue
+        columns.append(values)
+    if len(columns) < len(parameters):
+        return None
+    codes_array = np.stack(columns, axis=1)
+    categories = [p.values if isinstance(p, Categorical) else () for p in parameters.values()]
+    names = list(parameters)
+    for constraint in constraints:
+        if not set(constraint.terms) <= set(names):
+            return None
+        weights = np.array([float(constraint.terms.get(n, 0.0)) for n in names])
+        sums = codes_array @ weights
+        slack = 1e-6 * np.maximum(1.0, np.abs(codes_array) @ np.abs(weights))
+        broken = np.flatnonzero((sums < constraint.lower - slack) | (sums > constraint.upper + slack))
+        if broken.size:
+            row = int(broken[0])
+            reader.wrong(
+                where,
+                f"{name}, line {table.line_of(row)}: {constraint} is broken (the sum is {sums[row]:g}); "
+                f"{broken.size} rows break it: remove them from the table",
+            )
+            return None
+    return Pool.from_rows(names, codes_array, categories)
+
+
+# --- outcomes --------------------------------------------------------------------------------------------------------
+
+
+def _with_unit(reader: Reader, name: str, objectives: Mapping[str, Objective | None]) -> dict[str, Any] | None:
+    """A constraint on an objective has the objective's unit where it states none."""
+    data = reader.at(("outcome_constraints", name))
+    objective = objectives.get(name)
+    if isinstance(data, dict) and objective is not None and "unit" not in data:
+        return {"unit": objective.unit, **data}
+    return None
+
+
+def _same_units(
+    reader: Reader, objectives: Mapping[str, Objective | None], constraints: Mapping[str, OutcomeConstraint | None]
+) -> None:
+    for name, constraint in constraints.items():
+        objective = objectives.get(name)
+        if objective is not None and constraint is not None and objective.unit != constraint.unit:
+            reader.wrong(
+                ("outcome_constraints", name, "unit"),
+                f"'{name}' is in {objective.unit} as an objective and in {constraint.unit} here; use one unit",
+            )
+
+
+def _stop(reader: Reader, objectives: Mapping[str, Objective | None]) -> Stop | None:
+    reader.mapping(("stop",), what="when to stop, such as {experiments: 40},")
+    if not reader.at(("stop",)):
+        return None
+    spec = reader.model(_StopSpec, ("stop",))
+    targets: dict[str, Target] = {}
+    for name in reader.mapping(("stop", "target"), required=False):
+        where: Where = ("stop", "target", name)
+        if name not in objectives:
+            reader.unknown(where, name, objectives.keys(), "objective")
+            continue
+        objective = objectives[name]
+        data = reader.at(where)
+        if objective is not None and isinstance(data, dict) and "unit" not in data:
+            data = {"unit": objective.unit, **data}
+        target = reader.model(Target, where, data)
+        if target is None or objective is None:
+            continue
+        if not is_compatible(target.unit, objective.unit):
+            reader.wrong(where, f"a target in {target.unit} does not fit an objective in {objective.unit}")
+        else:
+            targets[name] = target
+    return None if spec is None else Stop(spec.experiments, targets)
+
+
+# --- protocol --------------------------------------------------------------------------------------------------------
+
+
+def _sources(reader: Reader, parameters: Mapping[str, object]) -> dict[str, tuple[Step, ...]]:
+    data = reader.document.data
+    if ("protocol" in data) == ("sources" in data):
+        reader.wrong((), "give 'protocol' (a list of steps), or 'sources' with a protocol each, not both")
+        return {}
+    if "protocol" in data:
+        return {"default": _protocol(reader, ("protocol",), parameters)}
+    result = {}
+    for name in reader.mapping(("sources",), what="at least one source"):
+        where: Where = ("sources", name)
+        if not isinstance(reader.at(where), dict):
+            reader.wrong(where, "must be a mapping with a 'protocol'")
+            continue
+        reader.only(where, ("protocol",))
+        result[name] = _protocol(reader, (*where, "protocol"), parameters)
+    if len(result) > 1:
+        reader.wrong(("sources",), f"several sources ({listed(result)}) are not supported yet; give one")
+    return result
+
+
+def _protocol(reader: Reader, where: Where, parameters: Mapping[str, object]) -> tuple[Step, ...]:
+    steps = reader.at(where)
+    if not isinstance(steps, list) or not steps:
+        reader.wrong(where, "must be a list of at least one step" if steps is None or steps == [] else f"must be a list of steps, got {steps!r}")
+        return ()
+    return tuple(s for i in range(len(steps)) if (s := _step(reader, (*where, i), parameters)) is not None)
+
+
+def _step(reader: Reader, where: Where, parameters: Mapping[str, object]) -> Step | None:
+    data = reader.at(where)
+    if not isinstance(data, dict):
+        reader.wrong(where, f"a step is a mapping with 'instrument' and 'action', got {data!r}")
+        return None
+    reader.only(where, STEP_KEYS)
+    words: dict[str, str] = {}
+    for key in ("instrument", "action", "analysis"):
+        value = data.get(key)
+        if isinstance(value, str):
+            words[key] = value
+        elif value is not None or key != "analysis":
+            reader.wrong((*where, key) if key in data else where, f"'{key}' must be a name, got {value!r}")
+    arguments: dict[str, Argument] = {}
+    written = data.get("with")
+    if written is not None and not isinstance(written, dict):
+        reader.wrong((*where, "with"), f"must be a mapping of arguments, got {written!r}")
+        written = None
+    for key, value in (written or {}).items():
+        argument = _argument(reader, (*where, "with", key), value, parameters)
+        if argument is not None:
+            arguments[key] = argument
+    gives: dict[str, str] = {}
+    outcomes = data.get("gives")
+    if outcomes is not None and not isinstance(outcomes, dict):
+        reader.wrong((*where, "gives"), f"must be a mapping 'outcome: field', got {outcomes!r}")
+        outcomes = None
+    for outcome, field in (outcomes or {}).items():
+        if isinstance(field, str):
+            gives[outcome] = field
+        else:
+            reader.wrong((*where, "gives", outcome), f"must name a field of the result, got {field!r}")
+    if "instrument" not in words or "action" not in words:
+        return None
+    return Step(words["instrument"], words["action"], arguments, words.get("analysis"), gives, where)
+
+
+def _argument(reader: Reader, where: Where, value: Any, parameters: Mapping[str, object]) -> Argument | None:  # noqa: ANN401
+    if isinstance(value, str) and value.startswith("$$"):
+        return value[1:]
+    if isinstance(value, str) and value.startswith("$"):
+        name = value[1:]
+        if name not in parameters:
+            reader.wrong(
+                where,
+                f"'{value}' is no parameter{near_miss(name, parameters)}; parameters are {listed(parameters)}; "
+                "write '$$' for a literal '$'",
+            )
+            return None
+        return Reference(name)
+    if isinstance(value, str | bool | int | float):
+        return value
+    reader.wrong(where, f"must be a number, a quantity, a text or $parameter, got {value!r}")
+    return None
+
+
+# --- lab and planner -------------------------------------------------------------------------------------------------
+
+
+def _planner(reader: Reader) -> PlannerSpec | None:
+    data = reader.at(("planner",))
+    if data is None:
+        reader.wrong((), "'planner' is missing, such as {type: bayes}")
+        return None
+    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
+        reader.wrong(("planner",), f"must be a mapping with a 'type', got {data!r}")
+        return None
+    return PlannerSpec(data["type"], {k: v for k, v in data.items() if k != "type"}, ("planner",))
+
+
+def _lab(reader: Reader, files: Files) -> LabSpec | None:
+    data = reader.at(("lab",))
+    if data is None:
+        reader.wrong((), "'lab' is missing: instruments, or the name of a lab file")
+        return None
+    if isinstance(data, dict):
+        return _lab_at(reader, ("lab",), "")
+    if not isinstance(data, str):
+        reader.wrong(("lab",), f"must be a mapping of instruments or the name of a lab file, got {data!r}")
+        return None
+    key = files.key(data)
+    path = files.path(key)
+    if not path.is_file():
+        reader.wrong(("lab",), f"there is no lab file {data} beside the campaign file (looked for {path})")
+        return None
+    try:
+        document = read_document(path, _shown(path))
+        files.use(key)
+    except FileProblems as error:
+        reader.problems.extend(error.problems)
+        return None
+    return _lab_at(Reader(document, reader.problems), (), key)
+
+
+def _lab_at(reader: Reader, where: Where, key: str) -> LabSpec | None:
+    data = reader.at(where)
+    reader.only(where, LAB_KEYS)
+    clock = ClockSettings()
+    if data.get("clock") is not None:
+        spec = reader.model(ClockSpec, (*where, "clock"))
+        if spec is not None:
+            clock = ClockSettings(spec.type, spec.factor)
+            if spec.type != "scaled" and "factor" in spec.model_fields_set:
+                reader.wrong((*where, "clock", "factor"), f"a {spec.type} clock has no factor")
+    world = data.get("world")
+    if world is not None and not isinstance(world, dict):
+        reader.wrong((*where, "world"), f"must be a mapping, got {world!r}")
+        world = None
+    seed = (world or {}).get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < LARGEST_SEED:
+        reader.wrong((*where, "world", "seed"), f"must be a whole number from 0, got {seed!r}")
+    allow_real = data.get("allow_real", False)
+    if not isinstance(allow_real, bool):
+        reader.wrong((*where, "allow_real"), f"must be true or false, got {allow_real!r}")
+        allow_real = False
+    name = data.get("name", "lab")
+    if not isinstance(name, str) or not _NAME.match(name):
+        reader.wrong((*where, "name"), f"{name!r} cannot be a lab's name: letters, digits, '.', '_' and '-'")
+        name = "lab"
+    instruments = {}
+    for instrument in reader.mapping((*where, "instruments"), what="at least one instrument"):
+        place: Where = (*where, "instruments", instrument)
+        if not isinstance(reader.at(place), dict):
+            reader.wrong(place, "must be a mapping with a 'driver'")
+            continue
+        reader.only(place, ("driver", "settings"))
+        driver = reader.at((*place, "driver"))
+        settings = reader.at((*place, "settings"))
+        if not isinstance(driver, str):
+            reader.wrong(place, f"'driver' must be the name of a driver, got {driver!r}; see sdl drivers")
+            continue
+        if settings is not None and not isinstance(settings, dict):
+            reader.wrong((*place, "settings"), f"must be a mapping, got {settings!r}")
+            settings = None
+        instruments[instrument] = InstrumentSpec(instrument, driver, settings or {}, place)
+    return LabSpec(name, clock, world or {}, instruments, allow_real, reader.document, key)

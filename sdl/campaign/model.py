@@ -1,0 +1,181 @@
+"""A campaign as frozen objects."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, Strict
+
+if TYPE_CHECKING:
+    from sdl.campaign.document import Document, Where
+    from sdl.campaign.files import Files
+    from sdl.clock import ClockSettings
+    from sdl.objective import Objective, OutcomeConstraint, Target
+    from sdl.space import Space, Value
+
+Positive = Annotated[int, Strict(), Field(ge=1)]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`$name`: the value of a parameter."""
+
+    parameter: str
+
+
+Argument = Reference | float | int | str | bool
+"""What stands under `with:`: a reference, a number, a text (a quantity such as `2 g` where the action wants a number)."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a protocol.
+
+    Attributes:
+        instrument: name in the lab.
+        action: one of the instrument's actions.
+        arguments: parameter of the action → argument.
+        analysis: name of the analysis of the step's artefacts, or None.
+        gives: outcome → field of the action's result or, with an analysis, of the analysis.
+        where: its place in the campaign file.
+    """
+
+    instrument: str
+    action: str
+    arguments: Mapping[str, Argument]
+    analysis: str | None
+    gives: Mapping[str, str]
+    where: Where = ()
+
+
+@dataclass(frozen=True)
+class InstrumentSpec:
+    """An instrument of the lab as written: driver and settings, not yet validated against the driver."""
+
+    name: str
+    driver: str
+    settings: Mapping[str, Any]
+    where: Where = ()
+
+
+@dataclass(frozen=True)
+class LabSpec:
+    """The lab as written.
+
+    Attributes:
+        name: for records.
+        clock: real, scaled or virtual time.
+        world: the simulated world's settings, `seed` among them.
+        instruments: by name.
+        allow_real: whether real instruments may be driven from within the campaign's process.
+        document: the file it stands in (the campaign's own, or the lab file).
+        key: that file's key; empty for the campaign itself.
+    """
+
+    name: str
+    clock: ClockSettings
+    world: Mapping[str, Any]
+    instruments: Mapping[str, InstrumentSpec]
+    allow_real: bool
+    document: Document
+    key: str
+
+
+@dataclass(frozen=True)
+class PlannerSpec:
+    """The planner as written: its name and settings, not yet validated against the planner."""
+
+    type: str
+    settings: Mapping[str, Any]
+    where: Where = ()
+
+
+class ClockSpec(BaseModel):
+    """`clock:` of a lab file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["real", "scaled", "virtual"]
+    factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When the campaign is over: after so many experiments were started, or when the targets are reached."""
+
+    experiments: int
+    target: Mapping[str, Target]
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """One version of a campaign.
+
+    Attributes:
+        name: unique in a home.
+        description: for people.
+        space: what may vary.
+        objectives: in the order of the file.
+        outcome_constraints: outcome → bounds.
+        sources: name → protocol.
+        lab: the lab as written.
+        concurrency: how many experiments may run at once.
+        planner: the planner as written.
+        stop: when it is over.
+        seed: of everything the planner draws.
+        document: the file with its overrides.
+        files: the files that it refers to.
+    """
+
+    name: str
+    description: str
+    space: Space
+    objectives: Mapping[str, Objective]
+    outcome_constraints: Mapping[str, OutcomeConstraint]
+    sources: Mapping[str, tuple[Step, ...]]
+    lab: LabSpec
+    concurrency: int
+    planner: PlannerSpec
+    stop: Stop
+    seed: int
+    document: Document
+    files: Files
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Every outcome that is wanted: objectives first, then constrained ones."""
+        return tuple(dict.fromkeys([*self.objectives, *self.outcome_constraints]))
+
+    def unit_of(self, outcome: str) -> str:
+        """Return the declared unit of an outcome."""
+        wanted = self.objectives.get(outcome) or self.outcome_constraints[outcome]
+        return wanted.unit
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything that makes the version: data after overrides, lab file, seed, files by hash."""
+        content = {
+            "campaign": {k: v for k, v in self.document.data.items() if k not in {"name", "description"}},
+            "lab": None if self.lab.key == "" else self.lab.document.data,
+            "seed": self.seed,
+            "files": self.files.used,
+        }
+        text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def label_of(candidate: Mapping[str, Value], units: Mapping[str, str]) -> str:
+    """Return a candidate in a few words: `1050 °C, 4 h, air`."""
+    parts = []
+    for name, value in candidate.items():
+        if isinstance(value, str):
+            parts.append(value)
+            continue
+        unit = units.get(name, "dimensionless")
+        shown = f"{value:.4g}"
+        parts.append(f"{name} {shown}" if unit == "dimensionless" else f"{shown} {unit.replace('degC', '°C')}")
+    return ", ".join(parts)

@@ -1,0 +1,157 @@
+"""Turn parts of a document into validated objects, and collect every problem on the way instead of stopping at the first."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from sdl.errors import Problem, listed, near_miss
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from pydantic_core import ErrorDetails
+
+    from sdl.campaign.document import Document, Where
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass
+class Reader:
+    """Reads one document; problems gather in a list that several readers may share.
+
+    Attributes:
+        document: what is read.
+        problems: everything that was found wrong.
+    """
+
+    document: Document
+    problems: list[Problem] = field(default_factory=list)
+
+    def wrong(self, where: Where, message: str) -> None:
+        """Note a problem at a path."""
+        self.problems.append(self.document.problem(where, message))
+
+    def at(self, where: Where) -> Any:  # noqa: ANN401  plain data
+        """Return the value at a path, or None."""
+        value = self.document.data
+        for key in where:
+            try:
+                value = value[key]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
+    def mapping(self, where: Where, *, required: bool = True, what: str = "a mapping") -> dict[str, Any]:
+        """Return the mapping at a path; notes a problem and returns an empty one where there is none."""
+        value = self.at(where)
+        if isinstance(value, dict) and (value or not required):
+            return value
+        if value is None and not required:
+            return {}
+        if value is None:
+            self.wrong(where, f"is missing: {what} is needed here")
+        elif isinstance(value, dict):
+            self.wrong(where, f"is empty: {what} is needed here")
+        else:
+            self.wrong(where, f"must be {what}, got {value!r}")
+        return {}
+
+    def only(self, where: Where, allowed: Collection[str]) -> None:
+        """Note every key of the mapping at a path that is not allowed there."""
+        value = self.at(where)
+        if isinstance(value, dict):
+            for key in value:
+                if key not in allowed:
+                    self.unknown((*where, key), key, allowed)
+
+    def unknown(self, where: Where, key: str, allowed: Collection[str], what: str = "key") -> None:
+        """Note an unknown word with a near miss."""
+        self.wrong(where, f"unknown {what} '{key}'{near_miss(key, allowed)}; allowed are {listed(allowed)}")
+
+    def kind(self, where: Where, kinds: Mapping[str, type[Model]], what: str) -> type[Model] | None:
+        """Return the class that the `type` of the mapping at a path names, or note a problem."""
+        value = self.at(where)
+        if not isinstance(value, dict):
+            self.wrong(where, f"must be a mapping with a 'type' ({listed(kinds)}), got {value!r}")
+            return None
+        name = value.get("type")
+        if name is None:
+            self.wrong(where, f"'type' is missing; one of {listed(kinds)}")
+        elif not isinstance(name, str) or name not in kinds:
+            self.wrong((*where, "type"), f"unknown {what} type '{name}'{near_miss(str(name), kinds)}; one of {listed(kinds)}")
+        else:
+            return kinds[name]
+        return None
+
+    def model(
+        self, model: type[Model], where: Where, value: Any = None, context: Mapping[str, Any] | None = None  # noqa: ANN401
+    ) -> Model | None:
+        """Return the value at a path as a validated object; notes every problem and returns None where it is not one.
+
+        Args:
+            model: what it should be.
+            where: its path.
+            value: the data, where they are not those of the document itself.
+            context: handed to the model's validators.
+        """
+        data = self.at(where) if value is None else value
+        if data is None:
+            data = {}
+        if not isinstance(data, dict):
+            self.wrong(where, f"must be a mapping, got {data!r}")
+            return None
+        try:
+            return model.model_validate(data, context=dict(context or {}))
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                self._note(model, where, detail)
+            return None
+
+    def _note(self, model: type[BaseModel], where: Where, detail: ErrorDetails) -> None:
+        loc = tuple(detail["loc"])
+        place = (*where, *loc)
+        kind = detail["type"]
+        given = detail.get("input")
+        if kind == "extra_forbidden":
+            self.unknown(place, str(loc[-1]), _fields_at(model, loc[:-1]))
+        elif kind == "missing":
+            self.wrong(place, "is missing")
+        elif kind == "literal_error":
+            expected = [str(x) for x in _literal_at(model, loc)]
+            self.wrong(place, f"{given!r} is none of {listed(expected)}{near_miss(str(given), expected)}")
+        elif kind in {"value_error", "assertion_error"}:
+            self.wrong(place, str(detail.get("ctx", {}).get("error", detail["msg"])))
+        else:
+            message = detail["msg"][0].lower() + detail["msg"][1:]
+            self.wrong(place, f"{message}, got {given!r}")
+
+
+def _annotation_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> Any:  # noqa: ANN401
+    hint: Any = model
+    for key in loc:
+        parts = [hint, *typing.get_args(hint)]
+        owner = next((p for p in parts if isinstance(p, type) and issubclass(p, BaseModel)), None)
+        if owner is not None and key in owner.model_fields:
+            hint = owner.model_fields[str(key)].annotation
+        else:
+            arguments = [a for a in typing.get_args(hint) if a is not Ellipsis]
+            hint = arguments[-1] if arguments else None
+    return hint
+
+
+def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    hint = _annotation_at(model, loc)
+    owner = next((p for p in (hint, *typing.get_args(hint)) if isinstance(p, type) and issubclass(p, BaseModel)), None)
+    return list(owner.model_fields) if owner is not None else []
+
+
+def _literal_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[Any]:
+    hint = _annotation_at(model, loc)
+    if typing.get_origin(hint) is typing.Literal:
+        return list(typing.get_args(hint))
+    return [x for part in typing.get_args(hint) if typing.get_origin(part) is typing.Literal for x in typing.get_args(part)]

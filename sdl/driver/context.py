@@ -1,0 +1,74 @@
+"""What an action gets beside its arguments: its command, its samples, time, artefacts, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sdl.errors import DriverError
+
+if TYPE_CHECKING:
+    from sdl.clock import Clock
+    from sdl.artefacts.ref import ArtefactRef
+    from sdl.driver.command import Command
+    from sdl.world import World
+
+
+async def _no_progress(fraction: float, message: str) -> None:
+    """Report to nobody."""
+
+
+def no_store(name: str, data: bytes, media_type: str) -> ArtefactRef:
+    """Refuse: whoever made this context or instrument gave it no store."""
+    raise DriverError(f"artefact {name} ({media_type}, {len(data)} bytes): nothing was given to keep it in")
+
+
+@dataclass(frozen=True)
+class Context:
+    """Handed to every action.
+
+    Attributes:
+        command: what was asked, with experiment, step and occurrence.
+        clock: the lab's time; every wait goes through `sleep`.
+        world: the simulated truth, or None in a real lab.
+        store: keeps raw data, see `artefact`.
+        report: takes progress, see `progress`.
+    """
+
+    command: Command
+    clock: Clock
+    world: World | None = None
+    store: Callable[[str, bytes, str], ArtefactRef] = field(default=no_store)
+    report: Callable[[float, str], Awaitable[None]] = field(default=_no_progress)
+
+    @property
+    def samples(self) -> tuple[str, ...]:
+        """Ids of the samples that the command is carried out on."""
+        return self.command.samples
+
+    @property
+    def sample(self) -> str:
+        """The one sample of an action that takes one.
+
+        Raises:
+            ValueError: the command has none or several.
+        """
+        (sample,) = self.command.samples
+        return sample
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for some seconds of lab time."""
+        await self.clock.sleep(seconds, (self.command.experiment, self.command.step))
+
+    async def sleep_until(self, moment: float) -> None:
+        """Wait for a moment of lab time (seconds since 1970, UTC)."""
+        await self.clock.sleep_until(moment, (self.command.experiment, self.command.step))
+
+    async def progress(self, fraction: float, message: str = "") -> None:
+        """Say how far the action is, 0 to 1."""
+        await self.report(fraction, message)
+
+    def artefact(self, name: str, data: bytes, media_type: str) -> ArtefactRef:
+        """Keep raw data; they are stored by content before the command counts as finished."""
+        return self.store(name, data, media_type)

@@ -1,0 +1,260 @@
+"""What an instrument can do, as data: actions with parameters, results, units, limits, effects and durations.
+
+Pre-flight, the lab server, the JSON Schema and forms use only the description; none of them needs a connection.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Annotated, Any, Literal
+
+from sdl.errors import DriverError, LimitError
+from sdl.units import DIMENSIONLESS, canonical_unit
+
+Effect = Literal["reads", "repeatable", "irreversible"]
+Kind = Literal["number", "integer", "text", "boolean"]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The unit of a parameter or result: `Annotated[float, Unit("degC")]`."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        canonical_unit(self.name)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The allowed range, both ends included, in the declared unit. Out of range is refused, never clipped."""
+
+    lower: float = -math.inf
+    upper: float = math.inf
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """A parameter or a result of an action.
+
+    Attributes:
+        name: as in the signature.
+        kind: `number`, `integer`, `text` or `boolean`.
+        unit: the unit in which the action takes or gives it.
+        lower: smallest allowed number, in `unit`.
+        upper: largest allowed number, in `unit`.
+        choices: allowed words, empty where any will do.
+        required: whether it must be given.
+        default: the value where it is not given.
+    """
+
+    name: str
+    kind: Kind = "number"
+    unit: str = DIMENSIONLESS
+    lower: float = -math.inf
+    upper: float = math.inf
+    choices: tuple[str, ...] = ()
+    required: bool = True
+    default: Any = None
+
+    def problem(self, value: Any) -> str | None:  # noqa: ANN401  whatever came over the boundary
+        """Say why a value (in `unit`) is refused, or None."""
+        if self.kind == "boolean":
+            return None if isinstance(value, bool) else f"{value!r} is not true or false"
+        if self.kind == "text":
+            if not isinstance(value, str):
+                return f"{value!r} is not a text"
+            if self.choices and value not in self.choices:
+                return f"'{value}' is none of {', '.join(self.choices)}"
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return f"{value!r} is not a number"
+        if not math.isfinite(value):
+            return f"{value!r} is not finite"
+        if self.kind == "integer" and not float(value).is_integer():
+            return f"{value!r} is not a whole number"
+        if not self.lower <= value <= self.upper:
+            return f"{value:g} {self.unit} is outside the limits {self.allowed}"
+        return None
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values in words."""
+        if self.choices:
+            return ", ".join(self.choices)
+        if self.kind in {"number", "integer"}:
+            return f"[{self.lower:g}, {self.upper:g}] {self.unit}"
+        return self.kind
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON Schema of the value, with its unit under `x-unit`."""
+        kinds = {"number": "number", "integer": "integer", "text": "string", "boolean": "boolean"}
+        result: dict[str, Any] = {"type": kinds[self.kind]}
+        if self.kind in {"number", "integer"}:
+            result["x-unit"] = self.unit
+            if math.isfinite(self.lower):
+                result["minimum"] = self.lower
+            if math.isfinite(self.upper):
+                result["maximum"] = self.upper
+        if self.choices:
+            result["enum"] = list(self.choices)
+        if not self.required:
+            result["default"] = self.default
+        return result
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """One action of an instrument.
+
+    Attributes:
+        name: as in the protocol.
+        effect: `reads` (changes nothing), `repeatable` (again does no harm), `irreversible` (must never run twice).
+        parameters: what it takes.
+        results: what it gives.
+        duration: typical seconds.
+        abortable: whether it can be stopped on the way.
+        doc: first line of its docstring.
+        estimate: arguments → seconds, where the duration depends on them.
+    """
+
+    name: str
+    effect: Effect
+    parameters: tuple[FieldSpec, ...] = ()
+    results: tuple[FieldSpec, ...] = ()
+    duration: float = 0.0
+    abortable: bool = False
+    doc: str = ""
+    estimate: Callable[[Mapping[str, Any]], float] | None = field(default=None, compare=False, repr=False)
+
+    def seconds(self, arguments: Mapping[str, Any]) -> float:
+        """Return the expected duration in seconds for these arguments."""
+        return self.duration if self.estimate is None else float(self.estimate(arguments))
+
+    def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments with defaults filled in; they are in the declared units.
+
+        Raises:
+            LimitError: one is missing, surplus, of the wrong kind or outside its limits; all are named.
+        """
+        known = {p.name: p for p in self.parameters}
+        wrong = [f"'{name}' is no parameter of {self.name}" for name in arguments if name not in known]
+        complete: dict[str, Any] = {}
+        for name, spec in known.items():
+            if name in arguments:
+                if (problem := spec.problem(arguments[name])) is not None:
+                    wrong.append(f"{name}: {problem}")
+                complete[name] = arguments[name]
+            elif spec.required:
+                wrong.append(f"'{name}' is missing ({spec.allowed})")
+            else:
+                complete[name] = spec.default
+        if wrong:
+            raise LimitError(f"{self.name}: " + "; ".join(wrong))
+        return complete
+
+    def check_result(self, values: Mapping[str, Any]) -> str | None:
+        """Say what is wrong with a result: a field missing, surplus or not finite; None where nothing is."""
+        known = {r.name: r for r in self.results}
+        wrong = [f"'{name}' is missing" for name in known if name not in values]
+        wrong += [f"'{name}' was not declared" for name in values if name not in known]
+        wrong += [
+            f"{name}: {problem}"
+            for name, spec in known.items()
+            if name in values and (problem := spec.problem(values[name])) is not None
+        ]
+        return "; ".join(wrong) or None
+
+    def schema(self) -> dict[str, Any]:
+        """Return the action as JSON: schema of arguments and results, effect, duration."""
+
+        def object_schema(specs: tuple[FieldSpec, ...]) -> dict[str, Any]:
+            return {
+                "type": "object",
+                "properties": {s.name: s.schema() for s in specs},
+                "required": [s.name for s in specs if s.required],
+                "additionalProperties": False,
+            }
+
+        return {
+            "description": self.doc,
+            "effect": self.effect,
+            "duration": {"value": self.duration, "unit": "s"},
+            "abortable": self.abortable,
+            "arguments": object_schema(self.parameters),
+            "results": object_schema(self.results),
+        }
+
+
+@dataclass(frozen=True)
+class Description:
+    """All that is known of an instrument without connecting to it.
+
+    Attributes:
+        driver: entry-point name of its driver.
+        nature: `real`, `simulated`, `replay`, `manual` or `calculation`; never inferred.
+        actions: by name.
+        doc: first line of the driver's docstring.
+    """
+
+    driver: str
+    nature: str
+    actions: Mapping[str, ActionSpec]
+    doc: str = ""
+
+    @property
+    def is_real(self) -> bool:
+        """Whether matter moves."""
+        return self.nature in {"real", "manual"}
+
+    def schema(self) -> dict[str, Any]:
+        """Return the description as JSON."""
+        return {
+            "driver": self.driver,
+            "nature": self.nature,
+            "description": self.doc,
+            "actions": {name: spec.schema() for name, spec in self.actions.items()},
+        }
+
+
+def field_spec(name: str, hint: Any, default: Any = inspect.Parameter.empty) -> FieldSpec:  # noqa: ANN401
+    """Read a parameter's or result's description off its type hint.
+
+    Raises:
+        DriverError: a hint that the boundary cannot check.
+    """
+    extras: tuple[Any, ...] = ()
+    if typing.get_origin(hint) is Annotated:
+        hint, *rest = typing.get_args(hint)
+        extras = tuple(rest)
+    unit = next((e.name for e in extras if isinstance(e, Unit)), DIMENSIONLESS)
+    limits = next((e for e in extras if isinstance(e, Limits)), Limits())
+    choices: tuple[str, ...] = ()
+    if typing.get_origin(hint) is Literal:
+        choices = tuple(typing.get_args(hint))
+        hint = str
+    kinds: dict[Any, Kind] = {float: "number", int: "integer", str: "text", bool: "boolean"}
+    if hint not in kinds or not all(isinstance(c, str) for c in choices):
+        raise DriverError(f"'{name}': a value at the boundary must be float, int, str, bool or a Literal of words, not {hint}")
+    required = default is inspect.Parameter.empty
+    return FieldSpec(
+        name, kinds[hint], unit, limits.lower, limits.upper, choices, required, None if required else default
+    )
+
+
+def result_specs(owner: str, hint: Any) -> tuple[FieldSpec, ...]:  # noqa: ANN401
+    """Read an action's results off its return annotation: None, or a dataclass of annotated fields.
+
+    Raises:
+        DriverError: anything else.
+    """
+    if hint in {None, type(None)}:
+        return ()
+    if not is_dataclass(hint):
+        raise DriverError(f"{owner}: an action returns None or a dataclass with annotated fields, not {hint}")
+    hints = typing.get_type_hints(hint, include_extras=True)
+    return tuple(field_spec(f.name, hints[f.name]) for f in fields(hint))

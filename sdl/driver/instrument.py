@@ -1,0 +1,252 @@
+"""The base class of every instrument, and the decorator that makes a method an action."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic.fields import FieldInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+
+from sdl.driver.context import no_store
+from sdl.driver.description import ActionSpec, Description, Effect, field_spec, result_specs
+from sdl.errors import DriverError
+from sdl.units import read_duration
+
+if TYPE_CHECKING:
+    from sdl.clock import Clock
+    from sdl.artefacts.ref import ArtefactRef
+    from sdl.driver.command import Command
+    from sdl.driver.context import Context
+    from sdl.world import World
+
+Nature = Literal["real", "simulated", "replay", "manual", "calculation"]
+
+
+@dataclass(frozen=True)
+class InputFileMark:
+    """Marks a setting that names a file: it is resolved beside the file that names it and recorded by hash."""
+
+
+def _resolve(path: str, info: ValidationInfo) -> str:
+    resolve = (info.context or {}).get("resolve")
+    return path if resolve is None else str(resolve(path))
+
+
+InputFile = Annotated[str, AfterValidator(_resolve), InputFileMark()]
+"""A path in driver settings, relative to the file that it stands in."""
+
+
+class DriverSettings(BaseModel):
+    """Base of every driver's settings: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def input_files(self) -> list[str]:
+        """Return the absolute paths of all files that the settings name."""
+        return [
+            str(getattr(self, name))
+            for name, info in type(self).model_fields.items()
+            if _names_file(info) and getattr(self, name) is not None
+        ]
+
+
+def _names_file(info: FieldInfo) -> bool:
+    """Tell whether a setting is an `InputFile`, be it optional or not."""
+    marks = [*info.metadata, *(m for part in typing.get_args(info.annotation) for m in getattr(part, "__metadata__", ()))]
+    return any(isinstance(m, InputFileMark) for m in marks)
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether an instrument can work; found by touching the transport, never from memory."""
+
+    state: Literal["ok", "degraded", "fault", "disconnected"]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One value of an instrument's state, with its unit and the moment at which it was read."""
+
+    value: float | str
+    unit: str
+    moment: float
+
+
+@dataclass(frozen=True)
+class SafeReport:
+    """What `safe_state` found when it read back.
+
+    Attributes:
+        confirmed: whether the instrument was read back as safe.
+        message: what was done and read.
+    """
+
+    confirmed: bool
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """What an instrument knows of a command after a crash.
+
+    Attributes:
+        state: `done`; `running`; `not_started` (and it can no longer start); `unknown`.
+        values: the result, where done.
+        artefacts: raw data, where done.
+        error: where done and failed, what went wrong.
+        started: moment of the start, where known.
+        finished: moment of the end, where done.
+        ends: where running, the moment at which to ask again.
+    """
+
+    state: Literal["done", "running", "not_started", "unknown"]
+    values: Mapping[str, Any] = field(default_factory=dict)
+    artefacts: tuple[ArtefactRef, ...] = ()
+    error: str | None = None
+    started: float | None = None
+    finished: float | None = None
+    ends: float | None = None
+
+
+@dataclass(frozen=True)
+class _ActionMark:
+    effect: Effect
+    duration: str | Callable[[Mapping[str, Any]], float]
+    abortable: bool
+
+
+Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
+
+
+def action(
+    *, effect: Effect, duration: str | Callable[[Mapping[str, Any]], float] = "0 s", abortable: bool = False
+) -> Callable[[Method], Method]:
+    """Make an async method an action.
+
+    Args:
+        effect: `reads`, `repeatable` or `irreversible`.
+        duration: expected, such as `4 h`, or a function from arguments to seconds.
+        abortable: whether `abort` stops it on the way.
+    """
+
+    def mark(method: Method) -> Method:
+        if not inspect.iscoroutinefunction(method):
+            raise DriverError(f"action '{method.__name__}' must be an async function")
+        method.__sdl_action__ = _ActionMark(effect, duration, abortable)  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+class Instrument:
+    """Base class of all instruments.
+
+    A driver subclasses it, marks async methods with `@action`, and says what it is with `nature`. What it overrides
+    beside its actions: `connect`, `health`, `read_state`, `safe_state`, `reconcile`, `abort`, `close`.
+
+    Attributes:
+        nature: what kind of thing it is; stamped into every record.
+        settings_model: the driver's settings.
+        simulator: entry-point name of the driver that stands in for this one under `--simulate`, or None.
+    """
+
+    nature: ClassVar[Nature] = "real"
+    settings_model: ClassVar[type[DriverSettings]] = DriverSettings
+    simulator: ClassVar[str | None] = None
+
+    def __init__(self, name: str, settings: DriverSettings, *, clock: Clock, world: World | None = None) -> None:
+        self.name = name
+        self.settings = settings
+        self.clock = clock
+        self.world = world
+        self.store: Callable[[str, bytes, str], ArtefactRef] = no_store
+        """Keeps raw data; set by the lab before use, so that `reconcile` can make artefacts again."""
+
+    @classmethod
+    def describe(cls, settings: DriverSettings, driver: str = "") -> Description:
+        """Return the description without connecting; override where actions follow from settings.
+
+        Raises:
+            DriverError: an action that cannot be described.
+        """
+        del settings
+        actions = {
+            name: _spec_of(cls.__name__, name, method, mark)
+            for name, method in inspect.getmembers(cls, inspect.isfunction)
+            if (mark := getattr(method, "__sdl_action__", None)) is not None
+        }
+        return Description(driver, cls.nature, actions, _first_line(cls.__doc__))
+
+    async def connect(self) -> None:
+        """Make ready; returns when the instrument answers, raises otherwise."""
+
+    async def close(self) -> None:
+        """Let go of the transport; the instrument stays as it is."""
+
+    async def perform(self, action_name: str, ctx: Context, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Carry out an action and return its result fields; override where actions follow from settings.
+
+        Args:
+            action_name: one of the description's actions.
+            ctx: command, samples, time, artefacts.
+            arguments: checked, in the declared units.
+        """
+        result = await getattr(self, action_name)(ctx, **arguments)
+        if result is None:
+            return {}
+        return asdict(result) if is_dataclass(result) and not isinstance(result, type) else dict(result)
+
+    async def health(self) -> Health:
+        """Say whether the instrument can work."""
+        return Health("ok")
+
+    async def read_state(self) -> Mapping[str, Reading]:
+        """Read the instrument's state, each value with its unit and moment."""
+        return {}
+
+    async def safe_state(self) -> SafeReport:
+        """Bring the instrument into its safe state; idempotent, works in fault, confirmed by read-back."""
+        return SafeReport(False, "this driver has no safe state")
+
+    async def reconcile(self, command: Command) -> Reconciled:
+        """Say what became of a command after a crash; `unknown` unless the instrument can really tell."""
+        del command
+        return Reconciled("unknown")
+
+    async def abort(self, command: Command) -> bool:
+        """Stop a running command in bounded time; returns whether it was stopped."""
+        del command
+        return False
+
+    def truth(self, action_name: str, arguments: Mapping[str, Any], sample: str) -> Mapping[str, float] | None:
+        """Return an action's noise-free outcomes where the driver knows them; read by benchmark and torture only."""
+        del action_name, arguments, sample
+        return None
+
+
+def _first_line(doc: str | None) -> str:
+    return (doc or "").strip().split("\n")[0]
+
+
+def _spec_of(owner: str, name: str, method: Callable[..., Any], mark: _ActionMark) -> ActionSpec:
+    hints = typing.get_type_hints(method, include_extras=True)
+    parameters = list(inspect.signature(method).parameters.values())[2:]  # after self and ctx
+    missing = [p.name for p in parameters if p.name not in hints]
+    if missing:
+        raise DriverError(f"{owner}.{name}: parameters {missing} need type hints")
+    estimate = mark.duration if callable(mark.duration) else None
+    return ActionSpec(
+        name=name,
+        effect=mark.effect,
+        parameters=tuple(field_spec(p.name, hints[p.name], p.default) for p in parameters),
+        results=result_specs(f"{owner}.{name}", hints.get("return")),
+        duration=0.0 if callable(mark.duration) else read_duration(mark.duration),
+        abortable=mark.abortable,
+        doc=_first_line(method.__doc__),
+        estimate=estimate,
+    )

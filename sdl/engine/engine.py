@@ -1,0 +1,426 @@
+"""The engine: carries out what `decide` returns. The one executor; Prefect and the terminal only hang hooks on it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from sdl.analysis import AnalysisInput
+from sdl.campaign import label_of
+from sdl.clock import utc_text
+from sdl.driver import Command, Reply
+from sdl.engine.hooks import Hooks, View
+from sdl.engine.worker import Proposed, Worker, analyse, propose
+from sdl.errors import AnalysisError, LimitError, PlannerError, SdlError
+from sdl.ledger import (
+    CampaignEnded,
+    CommandIntended,
+    CommandSettled,
+    Event,
+    ExperimentFinished,
+    ExperimentStarted,
+    ObservationRecorded,
+    QuestionOpened,
+    RoundOpened,
+    RoundProposed,
+)
+from sdl.loop import (
+    Block,
+    CampaignState,
+    Continue,
+    End,
+    Finish,
+    Observe,
+    Propose,
+    RunStep,
+    Settle,
+    Start,
+    decide,
+    next_step,
+)
+from sdl.objective import Estimate
+
+if TYPE_CHECKING:
+    from sdl.clock import Clock
+    from sdl.lab import Lab
+    from sdl.ledger import Ledger, Row
+    from sdl.loop import CommandState, ExperimentRecord, StepPlan
+    from sdl.preflight import Checked
+
+_LAST = (2**62, 0)
+"""The campaign's own key in virtual time: of all that happens at one instant, it decides last."""
+
+EndState = Literal["done", "stopped", "waiting", "failed"]
+
+
+class Engine:
+    """Runs one campaign until nothing is left to do, or until it is told to stop.
+
+    Args:
+        checked: the campaign, as pre-flight left it.
+        ledger: where everything is written before it counts.
+        lab: an open lab.
+        clock: the lab's time.
+        worker: where planner and analyses run.
+        state: the journal so far.
+        hooks: who watches.
+    """
+
+    def __init__(
+        self,
+        checked: Checked,
+        ledger: Ledger,
+        lab: Lab,
+        clock: Clock,
+        worker: Worker,
+        state: CampaignState,
+        hooks: Hooks | None = None,
+    ) -> None:
+        self.checked = checked
+        self.name = checked.campaign.name
+        self.plan = checked.plan
+        self.ledger = ledger
+        self.lab = lab
+        self.clock = clock
+        self.worker = worker
+        self.state = state
+        self.hooks = hooks or Hooks()
+        self._units = {n: p.unit for n, p in checked.campaign.space.parameters.items()}
+        self._live: dict[int, asyncio.Task[None]] = {}
+        self._changed: asyncio.Future[None] | None = None
+        self._stopping: str | None = None
+        self._aborting = False
+        self._failure: BaseException | None = None
+        self._activity = ""
+
+    # --- from outside ------------------------------------------------------------------------------------------------
+
+    def view(self) -> View:
+        """Return what a watcher sees."""
+        return View(self.name, self.plan, self.state, self.lab.busy(), self.clock.now(), self._activity)
+
+    def stop(self, reason: str) -> None:
+        """Start no new step; running ones finish, and the campaign can go on later."""
+        if self._stopping is None:
+            self._stopping = reason
+            self.hooks.diary(f"stopping: {reason}; running steps finish")
+            self.lab.withdraw()
+        self._wake()
+
+    async def abort(self) -> None:
+        """Abort running commands and bring every instrument into its safe state, confirmed by read-back."""
+        self._aborting = True
+        self.stop("aborted")
+        await self.lab.abort()
+        for name, report in (await self.lab.safe_state()).items():
+            self.hooks.diary(f"{name}: safe state {'confirmed' if report.confirmed else 'NOT confirmed'}: {report.message}")
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> tuple[EndState, str]:
+        """Run until the end; returns how and why it ended.
+
+        Raises:
+            SdlError: the ledger cannot be written, or a planner failed; what was recorded stays.
+        """
+        with self.clock.actor():
+            await self.hooks.started(self.view())
+            try:
+                end = await self._loop()
+            except SdlError as error:
+                await self._settle_tasks()
+                self._try_to_end("failed", str(error))
+                raise
+            self._record([CampaignEnded(*end)])
+            await self.hooks.ended(self.view())
+            return end
+
+    async def _loop(self) -> tuple[EndState, str]:
+        while True:
+            self._changed = self.clock.event()
+            if self._failure is not None:
+                raise self._failure
+            acted = False
+            if self._stopping is None:
+                for decision in decide(self.plan, self.state, self.clock.now(), self._live.keys()):
+                    if isinstance(decision, End):
+                        return decision.state, decision.reason
+                    await self._carry_out(decision)
+                    acted = True
+                    if self._stopping is not None:
+                        break
+            elif not self._live:
+                return "stopped", self._stopping
+            if not acted:
+                await self.clock.wait_for(self._changed)
+            # Everything else that happens at this instant comes first, so that the next decision knows of all of it.
+            await self.clock.sleep_until(self.clock.now(), _LAST)
+
+    async def _carry_out(self, decision: Propose | Start | Continue) -> None:
+        match decision:
+            case Propose():
+                await self._propose(decision)
+            case Start(experiment):
+                sample = f"{self.name}-{experiment:04d}"
+                self._record([ExperimentStarted(experiment, self.plan.source, sample)])
+                self.hooks.diary(f"experiment {experiment} begins: {self._label(experiment)}")
+                self._spawn(experiment)
+            case Continue(experiment):
+                self.hooks.diary(f"experiment {experiment} goes on")
+                self._spawn(experiment)
+
+    async def _propose(self, decision: Propose) -> None:
+        if not decision.is_open:
+            self._record([RoundOpened(decision.round, decision.count, decision.seed)])
+        planner = self.checked.campaign.planner.type
+        self._activity = f"round {decision.round}: asking {planner}"
+        # The journal up to the row that opened the round, and nothing that came later.
+        opened = self.state.rounds[-1].seq
+        seq = self.ledger.head(self.name)[0]
+        known = self.state if seq == opened else CampaignState(self.ledger.rows(self.name, opened))
+        try:
+            answer: Proposed = await self.worker.call(
+                propose, planner, self.checked.problem, known.history(), decision.count, decision.seed
+            )
+        finally:
+            self._activity = ""
+        for candidate in answer.proposal.candidates:
+            problems = self.checked.campaign.space.problems(candidate)
+            if problems:
+                raise PlannerError(f"planner '{planner}' proposed {dict(candidate)}, which lies outside the space: {'; '.join(problems)}")
+        first = max(self.state.experiments, default=0) + 1
+        event = RoundProposed(
+            decision.round,
+            planner,
+            [dict(c) for c in answer.proposal.candidates],
+            first,
+            answer.proposal.diagnostics,
+            answer.environment,
+            round(answer.seconds, 4),
+        )
+        self._record([event])
+        await self.hooks.round_over(self.view())
+
+    def _spawn(self, number: int) -> None:
+        # Counted as an actor from this very moment: what Prefect does before the experiment begins must not let time pass.
+        actor = self.clock.actor()
+        actor.__enter__()
+
+        async def carry_out() -> None:
+            try:
+                label = self._label(number)
+                await self.hooks.experiment(number, label, lambda: self._experiment(number))
+            except Exception as error:  # noqa: BLE001  kept and raised by the loop
+                if self._failure is None:
+                    self._failure = error
+            finally:
+                del self._live[number]
+                self._wake()
+                actor.__exit__(None, None, None)
+
+        self._live[number] = asyncio.create_task(carry_out(), name=f"experiment-{number}")
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self.clock.settle(self._changed)
+
+    async def _settle_tasks(self) -> None:
+        """Let experiments under way come to the end of their step, where they can."""
+        self.stop("an error")
+        while self._live:
+            self._changed = self.clock.event()
+            await self.clock.wait_for(self._changed)
+
+    def _try_to_end(self, state: EndState, reason: str) -> None:
+        try:
+            self._record([CampaignEnded(state, reason)])
+        except SdlError as error:
+            self.hooks.diary(f"the end could not be recorded: {error}")
+
+    # --- one experiment ----------------------------------------------------------------------------------------------
+
+    async def _experiment(self, number: int) -> None:
+        while True:
+            record = self.state.experiments[number]
+            if record.state != "running":
+                await self.hooks.round_over(self.view())
+                return
+            decision = next_step(self.plan, record)
+            match decision:
+                case Finish(state, reason):
+                    self._record([ExperimentFinished(number, state, reason)])
+                    self._diary_end(number)
+                case Block(command):
+                    self.hooks.diary(f"experiment {number} waits: nobody knows what became of command {command.intended.command}")
+                    return
+                case Observe(step, command):
+                    await self._observe(record, step, command)
+                case Settle(command):
+                    await self._settle(command)
+                case RunStep(step):
+                    if self._stopping is not None or self._failure is not None:
+                        return
+                    await self._run_step(record, step)
+
+    async def _run_step(self, record: ExperimentRecord, step: StepPlan) -> None:
+        try:
+            arguments = step.values(record.candidate)
+        except LimitError as error:
+            self._record([ExperimentFinished(record.number, "failed", str(error))])
+            self._diary_end(record.number)
+            return
+        command = Command(
+            id=str(uuid.uuid4()),
+            campaign=self.name,
+            epoch=self.state.epoch,
+            experiment=record.number,
+            step=step.index,
+            instrument=step.instrument,
+            action=step.action.name,
+            arguments=arguments,
+            samples=(record.sample,),
+            occurrence=step.occurrence,
+        )
+        self._record(
+            [
+                CommandIntended(
+                    command=command.id,
+                    experiment=command.experiment,
+                    step=command.step,
+                    instrument=command.instrument,
+                    action=command.action,
+                    arguments=dict(arguments),
+                    samples=list(command.samples),
+                    occurrence=command.occurrence,
+                    digest=command.digest,
+                    epoch=command.epoch,
+                )
+            ]
+        )
+        reply = await self.lab.execute(command, begins_sample=step.index == 0)
+        self._settled(record, step, reply, "reply")
+
+    async def _settle(self, command: CommandState) -> None:
+        """Find out what became of a command that a dead process left open."""
+        intended = command.intended
+        asked = Command(
+            id=intended.command,
+            campaign=self.name,
+            epoch=intended.epoch,
+            experiment=intended.experiment,
+            step=intended.step,
+            instrument=intended.instrument,
+            action=intended.action,
+            arguments=intended.arguments,
+            samples=tuple(intended.samples),
+            occurrence=intended.occurrence,
+        )
+        reply = await self.lab.reconcile(asked)
+        record = self.state.experiments[intended.experiment]
+        step = self.plan.steps[intended.step]
+        where = f"experiment {record.number}, {intended.instrument}.{intended.action}"
+        if reply is None:
+            nothing = CommandSettled(intended.command, "not_started", {}, [], None, None, None, None, False, "reconciled")
+            self._record([nothing])
+            self.hooks.diary(f"{where}: the instrument says that it never started")
+            return
+        self.hooks.diary(f"{where}: asked after the interruption, the instrument says: {reply.status}")
+        self._settled(record, step, reply, "reconciled")
+
+    def _settled(self, record: ExperimentRecord, step: StepPlan, reply: Reply, how: Literal["reply", "reconciled"]) -> None:
+        """Record a reply, with the outcomes that its result gives, in one transaction."""
+        events: list[Event] = [
+            CommandSettled(
+                command=reply.command,
+                status=reply.status,
+                values=dict(reply.values),
+                artefacts=[{"name": a.name, "sha256": a.sha256, "size": a.size, "media_type": a.media_type} for a in reply.artefacts],
+                error=reply.error,
+                started=None if reply.started is None else utc_text(reply.started),
+                finished=None if reply.finished is None else utc_text(reply.finished),
+                duration=reply.duration,
+                simulated=reply.simulated,
+                how=how,
+            )
+        ]
+        if reply.status == "succeeded" and step.analysis is None:
+            events += self._observations(record, step, reply.command, _estimates(reply.values, step))
+        if reply.status == "unknown":
+            text = (
+                f"Command {reply.command} ({step.instrument}.{step.action.name}, {step.action.effect}, "
+                f"{self._label(record.number)}): {reply.error or 'no answer'}. Did it happen?"
+            )
+            events.append(QuestionOpened(f"Q{len(self.state.questions) + 1}", "command", record.number, reply.command, text))
+        self._record(events)
+
+    async def _observe(self, record: ExperimentRecord, step: StepPlan, command: CommandState) -> None:
+        settled = command.settled
+        if settled is None:
+            return
+        if step.analysis is None:
+            self._record(self._observations(record, step, settled.command, _estimates(settled.values, step)))
+            return
+        inputs = tuple(
+            AnalysisInput(a["name"], a["media_type"], self.ledger.artefacts.get(a["sha256"])) for a in settled.artefacts
+        )
+        try:
+            fields: dict[str, Estimate] = await self.worker.call(analyse, step.analysis, inputs)
+        except AnalysisError as error:
+            self._record([ExperimentFinished(record.number, "failed", f"analysis {step.analysis}: {error}")])
+            self._diary_end(record.number)
+            return
+        found = {g.outcome: g.estimate(fields[g.field].value, fields[g.field].uncertainty) for g in step.gives}
+        self._record(self._observations(record, step, settled.command, found))
+
+    def _observations(
+        self, record: ExperimentRecord, step: StepPlan, command: str, found: dict[str, Estimate]
+    ) -> Sequence[Event]:
+        return [
+            ObservationRecorded(
+                observation=f"{record.number}.{gives.outcome}.1",
+                experiment=record.number,
+                outcome=gives.outcome,
+                value=found[gives.outcome].value,
+                uncertainty=found[gives.outcome].uncertainty,
+                unit=gives.declared,
+                source=record.source,
+                status="valid",
+                command=command,
+            )
+            for gives in step.gives
+        ]
+
+    # --- within ------------------------------------------------------------------------------------------------------
+
+    def _record(self, events: Sequence[Event]) -> list[Row]:
+        rows = self.ledger.append(self.name, self.clock.now(), events)
+        for row in rows:
+            self.state.apply(row)
+        self.hooks.recorded(rows, self.view())
+        return rows
+
+    def _label(self, number: int) -> str:
+        return label_of(self.state.experiments[number].candidate, self._units)
+
+    def _diary_end(self, number: int) -> None:
+        record = self.state.experiments[number]
+        if record.state == "done":
+            values = ", ".join(_said(n, e, self.checked.campaign.unit_of(n)) for n, e in record.outcomes.items())
+            self.hooks.diary(f"experiment {number} done: {values}")
+        else:
+            self.hooks.diary(f"experiment {number} {record.state}: {record.reason}")
+
+
+def _estimates(values: Any, step: StepPlan) -> dict[str, Estimate]:  # noqa: ANN401  a mapping of result fields
+    return {
+        g.outcome: g.estimate(values[g.field], None if g.uncertainty_field is None else values[g.uncertainty_field])
+        for g in step.gives
+    }
+
+
+def _said(name: str, estimate: Estimate, unit: str) -> str:
+    spread = "" if estimate.uncertainty is None else f" ± {estimate.uncertainty:.2g}"
+    return f"{name} {estimate.value:.4g}{spread}{'' if unit == 'dimensionless' else ' ' + unit}"
+

@@ -1,0 +1,92 @@
+"""What may be hung on the engine: Prefect, a live view, a test. Hooks watch; nothing is decided from what they do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sdl.ledger import Row
+    from sdl.loop import CampaignState, Plan
+
+
+@dataclass(frozen=True)
+class View:
+    """What a watcher sees.
+
+    Attributes:
+        campaign: name.
+        plan: what the loop works by.
+        state: the journal so far.
+        busy: instrument → what it is doing.
+        now: moment of lab time.
+        activity: what the campaign itself is doing, such as `asking the planner`.
+    """
+
+    campaign: str
+    plan: Plan
+    state: CampaignState
+    busy: Mapping[str, str] = field(default_factory=dict)
+    now: float = 0.0
+    activity: str = ""
+
+
+class Hooks:
+    """Base of all hooks: does nothing."""
+
+    async def started(self, view: View) -> None:
+        """The engine begins."""
+
+    async def experiment(self, number: int, label: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Carry out an experiment by awaiting `run()`, exactly once."""
+        del number, label
+        await run()
+
+    def recorded(self, rows: list[Row], view: View) -> None:
+        """Rows were written."""
+
+    async def round_over(self, view: View) -> None:
+        """An experiment or a round came to its end."""
+
+    def diary(self, text: str) -> None:
+        """Something worth a line in the lab diary happened."""
+
+    async def ended(self, view: View) -> None:
+        """The engine lets go of the campaign."""
+
+
+class HookList(Hooks):
+    """Several hooks at once; the first one carries experiments out."""
+
+    def __init__(self, *hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    async def started(self, view: View) -> None:
+        """Tell all."""
+        for hook in self._hooks:
+            await hook.started(view)
+
+    async def experiment(self, number: int, label: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Let the first hook carry it out."""
+        await self._hooks[0].experiment(number, label, run)
+
+    def recorded(self, rows: list[Row], view: View) -> None:
+        """Tell all."""
+        for hook in self._hooks:
+            hook.recorded(rows, view)
+
+    async def round_over(self, view: View) -> None:
+        """Tell all."""
+        for hook in self._hooks:
+            await hook.round_over(view)
+
+    def diary(self, text: str) -> None:
+        """Tell all."""
+        for hook in self._hooks:
+            hook.diary(text)
+
+    async def ended(self, view: View) -> None:
+        """Tell all."""
+        for hook in self._hooks:
+            await hook.ended(view)

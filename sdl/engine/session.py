@@ -1,0 +1,190 @@
+"""Take a campaign over: make it or find it in the ledger, compare, own it, open its lab."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdl.clock import Clock, make_clock
+from sdl.engine.engine import Engine
+from sdl.engine.environment import environment
+from sdl.errors import NameInUseError
+from sdl.lab import EmbeddedLab
+from sdl.ledger import CampaignCreated, EpochRaised, Event, Ledger, VersionRecorded
+from sdl.ledger.queries import latest_version
+from sdl.loop import CampaignState
+from sdl.world import World
+
+if TYPE_CHECKING:
+    from sdl.engine.hooks import Hooks
+    from sdl.engine.worker import Worker
+    from sdl.ledger import Ownership
+    from sdl.preflight import Checked
+
+
+@dataclass
+class Session:
+    """A campaign that belongs to this process.
+
+    Attributes:
+        checked: as pre-flight left it.
+        ledger: where it is recorded.
+        state: its journal so far.
+        is_done: whether there is nothing to do any more.
+        is_new: whether it was made just now.
+    """
+
+    checked: Checked
+    ledger: Ledger
+    state: CampaignState
+    is_done: bool
+    is_new: bool
+    _ownership: Ownership | None
+    _clock: Clock
+    _lab: EmbeddedLab
+
+    @property
+    def lab(self) -> EmbeddedLab:
+        """The campaign's lab."""
+        return self._lab
+
+    @property
+    def name(self) -> str:
+        """The campaign's name."""
+        return self.checked.campaign.name
+
+    async def engine(self, worker: Worker, hooks: Hooks | None = None) -> Engine:
+        """Open the lab, raise the epoch, and return the engine.
+
+        Raises:
+            DriverError: an instrument does not answer.
+        """
+        await self._lab.open()
+        instruments = {
+            name: {"driver": plan.driver, "nature": plan.description.nature}
+            for name, plan in self.checked.lab.instruments.items()
+        }
+        found: dict[str, Any] = {**environment(), "instruments": instruments, "clock": self._clock.settings.type}
+        raised = EpochRaised(self.state.epoch + 1, os.getpid(), socket.gethostname(), found)
+        for row in self.ledger.append(self.name, self._clock.now(), [raised]):
+            self.state.apply(row)
+        return Engine(self.checked, self.ledger, self._lab, self._clock, worker, self.state, hooks)
+
+    async def close(self) -> None:
+        """Let go of lab, ownership and ledger."""
+        await self._lab.close()
+        if self._ownership is not None:
+            self._ownership.release()
+        self.ledger.close()
+
+
+def open_session(checked: Checked, home: Path | None, *, simulate: bool = False) -> Session:
+    """Make the campaign, or take an existing one over.
+
+    Args:
+        checked: as pre-flight left it.
+        home: the ledger's folder; None keeps everything in memory (benchmarks).
+        simulate: whether simulators stand in for real instruments; part of what must not change.
+
+    Raises:
+        NameInUseError: a live process runs it, or what is recorded under the name differs (the difference is named).
+    """
+    ledger = Ledger(home)
+    name = checked.campaign.name
+    ownership = None
+    try:
+        if home is not None:
+            ownership = ledger.own(name)
+            ownership.take()
+        recorded = ledger.campaign(name)
+        settings = {"simulate": simulate, "clock": {"type": checked.lab.clock.type, "factor": checked.lab.clock.factor}}
+        if recorded is not None:
+            _require_same(checked, ledger, settings)
+        state = CampaignState(ledger.rows(name))
+        clock = make_clock(checked.lab.clock, _moment(state.last_moment))
+        if recorded is None:
+            _create(checked, ledger, settings, clock.now())
+        done = state.ended is not None and state.ended.state == "done"
+        return Session(checked, ledger, state, done, recorded is None, ownership, clock, _lab(checked, ledger, clock, home))
+    except BaseException:
+        if ownership is not None:
+            ownership.release()
+        ledger.close()
+        raise
+
+
+def _moment(text: str | None) -> float | None:
+    return None if text is None else datetime.fromisoformat(text).timestamp()
+
+
+def _lab(checked: Checked, ledger: Ledger, clock: Clock, home: Path | None) -> EmbeddedLab:
+    world = None
+    if any(i.description.nature == "simulated" for i in checked.lab.instruments.values()):
+        path = None if home is None else home / "worlds" / f"{checked.campaign.name}.jsonl"
+        world = World(int(checked.lab.world.get("seed", 0)), path, checked.lab.world)
+    locks = None if home is None else home / "locks"
+    return EmbeddedLab(checked.lab, clock, ledger.artefacts.put, world, locks)
+
+
+def _create(checked: Checked, ledger: Ledger, settings: Mapping[str, Any], moment: float) -> None:
+    campaign = checked.campaign
+    for key, path in campaign.files.contents().items():
+        ledger.artefacts.put(key, path.read_bytes(), "application/octet-stream")
+    events: list[Event] = [
+        CampaignCreated(campaign.seed, dict(settings)),
+        VersionRecorded(
+            1, campaign.digest, campaign.document.text, campaign.document.data, list(campaign.document.overridden), dict(campaign.files.used)
+        ),
+    ]
+    ledger.append(campaign.name, moment, events)
+
+
+def _require_same(checked: Checked, ledger: Ledger, settings: Mapping[str, Any]) -> None:
+    """Refuse to go on with a campaign under other conditions than those that are recorded."""
+    name = checked.campaign.name
+    recorded = ledger.campaign(name)
+    version = latest_version(ledger, name)
+    if recorded is None or version is None:
+        return
+    differences = [
+        f"{key}: recorded {old!r}, now {settings.get(key)!r}"
+        for key, old in recorded["settings"].items()
+        if settings.get(key) != old
+    ]
+    if recorded["seed"] != checked.campaign.seed:
+        differences.append(f"seed: recorded {recorded['seed']}, now {checked.campaign.seed}")
+    if version["digest"] != checked.campaign.digest:
+        differences += differing(version["data"], checked.campaign.document.data)
+        files, now = version["files"], checked.campaign.files.used
+        for key in sorted({*files, *now}):
+            if files.get(key) != now.get(key):
+                differences.append(f"file {key}: {_short(files.get(key))} recorded, {_short(now.get(key))} now")
+    if differences:
+        raise NameInUseError(
+            f"campaign '{name}' is recorded with other settings; nothing was started:\n  "
+            + "\n  ".join(differences)
+            + "\nput them back, or choose another --name"
+        )
+
+
+def _short(digest: str | None) -> str:
+    return "absent" if digest is None else f"SHA-256 {digest[:12]}…"
+
+
+def differing(old: Any, new: Any, where: str = "") -> list[str]:  # noqa: ANN401  plain data
+    """Return one line for every value that differs between two documents; names and descriptions do not count."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        lines = []
+        for key in dict.fromkeys([*old, *new]):
+            if not where and key in {"name", "description", "seed"}:
+                continue
+            lines += differing(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+        return lines
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [line for i, (a, b) in enumerate(zip(old, new, strict=True)) for line in differing(a, b, f"{where}[{i}]")]
+    return [] if old == new else [f"{where}: recorded {old!r}, now {new!r}"]

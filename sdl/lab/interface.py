@@ -1,0 +1,55 @@
+"""What the engine asks of a lab, be it embedded or a server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from sdl.driver import Command, Health, Reply, SafeReport
+
+Progress = Callable[[float, str], Awaitable[None]]
+
+
+class Lab(Protocol):
+    """A lab as the engine sees it."""
+
+    async def open(self) -> None:
+        """Connect every instrument; raises where one does not answer."""
+
+    async def close(self) -> None:
+        """Let go of every instrument."""
+
+    async def execute(self, command: Command, begins_sample: bool, progress: Progress | None = None) -> Reply:
+        """Queue for the instrument, carry the command out, and answer.
+
+        Args:
+            command: what is asked; its id is accepted once.
+            begins_sample: whether it is the first step of a sample; such commands let others pass.
+            progress: told how far it is.
+
+        Raises:
+            ProtocolError: the id was accepted before, or the epoch is old.
+        """
+
+    async def reconcile(self, command: Command) -> Reply | None:
+        """Find out what became of a command that a dead process sent; waits where it still runs.
+
+        Returns:
+            The reply; None where it did not start and can no longer start.
+        """
+
+    def withdraw(self) -> None:
+        """Send away every command that waits for an instrument; each is answered as not started."""
+
+    async def abort(self) -> None:
+        """Abort every running command."""
+
+    async def safe_state(self) -> Mapping[str, SafeReport]:
+        """Bring every instrument into its safe state, confirmed by read-back."""
+
+    async def health(self) -> Mapping[str, Health]:
+        """Ask every instrument whether it can work."""
+
+    def busy(self) -> Mapping[str, str]:
+        """Return instrument → what it is doing, for people."""

@@ -1,0 +1,320 @@
+"""What a journal row can say. A row is written once and never changed; everything else is a projection of the rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal
+
+Json = dict[str, Any]
+
+
+def canonical(data: Any) -> str:  # noqa: ANN401  any JSON
+    """Return JSON in the one spelling that is hashed; keys stay in their order, which is that of the user's file.
+
+    Raises:
+        ValueError: NaN or infinity, which JSON does not know.
+    """
+    return json.dumps(data, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all rows' contents."""
+
+    kind: ClassVar[str]
+
+    def body(self) -> Json:
+        """Return the row's body as JSON data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class CampaignCreated(Event):
+    """The campaign exists from here on.
+
+    Attributes:
+        seed: of everything the planner draws.
+        settings: what changes the course of the campaign and does not stand in the file (engine, clock, simulate).
+    """
+
+    kind: ClassVar[str] = "campaign.created"
+    seed: int
+    settings: Json
+
+
+@dataclass(frozen=True)
+class VersionRecorded(Event):
+    """A version of the campaign: its exact text and every file that it refers to, by hash.
+
+    Attributes:
+        version: from 1.
+        digest: SHA-256 over all that makes the version.
+        text: the campaign file as it was.
+        data: what was read from it, with overrides applied.
+        overrides: `path=value` from the command line.
+        files: key → SHA-256; the bytes lie among the artefacts.
+    """
+
+    kind: ClassVar[str] = "campaign.version"
+    version: int
+    digest: str
+    text: str
+    data: Json
+    overrides: list[str]
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class EpochRaised(Event):
+    """A process took the campaign over.
+
+    Attributes:
+        epoch: from 1; commands of older ones are refused.
+        pid: of the process.
+        host: its machine.
+        environment: versions of everything that takes part, machine type, instruments and whether they are simulated.
+    """
+
+    kind: ClassVar[str] = "epoch.raised"
+    epoch: int
+    pid: int
+    host: str
+    environment: Json
+
+
+@dataclass(frozen=True)
+class RoundOpened(Event):
+    """The planner is about to be asked; a proposal is a pure function of the rows up to this one.
+
+    Attributes:
+        round: from 1.
+        count: how many candidates are asked for.
+        seed: of the round.
+    """
+
+    kind: ClassVar[str] = "round.opened"
+    round: int
+    count: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class RoundProposed(Event):
+    """The planner's answer.
+
+    Attributes:
+        round: which round.
+        planner: name.
+        candidates: parameter → value, in the order in which they are to be started.
+        first: number of the first experiment made of them.
+        diagnostics: the planner's own record.
+        environment: library versions and machine type, for a later recomputation.
+        seconds: CPU seconds that the planner took.
+    """
+
+    kind: ClassVar[str] = "round.proposed"
+    round: int
+    planner: str
+    candidates: list[Json]
+    first: int
+    diagnostics: Json
+    environment: Json
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ExperimentStarted(Event):
+    """A candidate begins to be carried out.
+
+    Attributes:
+        experiment: its number, from 1.
+        source: which source carries it out.
+        sample: id of the sample that is made for it.
+    """
+
+    kind: ClassVar[str] = "experiment.started"
+    experiment: int
+    source: str
+    sample: str
+
+
+@dataclass(frozen=True)
+class CommandIntended(Event):
+    """A command will be sent; committed before it is.
+
+    Attributes:
+        command: random id.
+        experiment, step: what it belongs to.
+        instrument, action, arguments, samples, occurrence: what is asked.
+        digest: SHA-256 over instrument, action and arguments.
+        epoch: of the process that asks.
+    """
+
+    kind: ClassVar[str] = "command.intended"
+    command: str
+    experiment: int
+    step: int
+    instrument: str
+    action: str
+    arguments: Json
+    samples: list[str]
+    occurrence: int
+    digest: str
+    epoch: int
+
+
+@dataclass(frozen=True)
+class CommandSettled(Event):
+    """What became of a command.
+
+    Attributes:
+        command: its id.
+        status: `succeeded`, `failed`, `aborted`, `unknown`, or `not_started` (and it can no longer start).
+        values: result in the action's units.
+        artefacts: name, sha256, size, media_type of each.
+        error: in words, or None.
+        started, finished: UTC text, or None.
+        duration: seconds by the monotonic clock, or None.
+        simulated: whether a simulation produced it.
+        how: `reply`, or `reconciled` where the instrument was asked after a crash.
+    """
+
+    kind: ClassVar[str] = "command.settled"
+    command: str
+    status: Literal["succeeded", "failed", "aborted", "unknown", "not_started"]
+    values: Json
+    artefacts: list[Json]
+    error: str | None
+    started: str | None
+    finished: str | None
+    duration: float | None
+    simulated: bool
+    how: Literal["reply", "reconciled"] = "reply"
+
+
+@dataclass(frozen=True)
+class ObservationRecorded(Event):
+    """An outcome's value; never changed, only superseded.
+
+    Attributes:
+        observation: id, `EXPERIMENT.OUTCOME.N`.
+        experiment: which experiment.
+        outcome: name.
+        value, uncertainty: in `unit`; the standard uncertainty may be unknown.
+        unit: the outcome's declared unit.
+        source: which source it comes from.
+        status: `valid`, `flagged` or `retracted`.
+        command: which command it comes from.
+        supersedes: id of the observation whose place it takes, or None.
+    """
+
+    kind: ClassVar[str] = "observation.recorded"
+    observation: str
+    experiment: int
+    outcome: str
+    value: float
+    uncertainty: float | None
+    unit: str
+    source: str
+    status: Literal["valid", "flagged", "retracted"]
+    command: str
+    supersedes: str | None = None
+
+
+@dataclass(frozen=True)
+class ExperimentFinished(Event):
+    """An experiment came to its end; `failed` is data too.
+
+    Attributes:
+        experiment: its number.
+        state: `done`, `failed` (which teaches the planner), or `aborted` (by a person: says nothing of the candidate).
+        reason: why it failed or was aborted, or None.
+    """
+
+    kind: ClassVar[str] = "experiment.finished"
+    experiment: int
+    state: Literal["done", "failed", "aborted"]
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class QuestionOpened(Event):
+    """Something that only a person can settle.
+
+    Attributes:
+        question: id.
+        about: `command`.
+        experiment, command: what it is about.
+        text: what is known and what is asked.
+    """
+
+    kind: ClassVar[str] = "question.opened"
+    question: str
+    about: str
+    experiment: int
+    command: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ModelVersionRecorded(Event):
+    """A version of a surrogate.
+
+    Attributes:
+        model: name.
+        version: from 1.
+        digest: SHA-256 of its content.
+        gates: gate → whether it passed, with the figures.
+    """
+
+    kind: ClassVar[str] = "model.version"
+    model: str
+    version: int
+    digest: str
+    gates: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CampaignEnded(Event):
+    """The process lets the campaign go.
+
+    Attributes:
+        state: `done`, `stopped` (by a person, can go on), `waiting` (for a person), or `failed`.
+        reason: in words.
+    """
+
+    kind: ClassVar[str] = "campaign.ended"
+    state: Literal["done", "stopped", "waiting", "failed"]
+    reason: str
+
+
+EVENTS: dict[str, type[Event]] = {
+    e.kind: e
+    for e in (
+        CampaignCreated,
+        VersionRecorded,
+        EpochRaised,
+        RoundOpened,
+        RoundProposed,
+        ExperimentStarted,
+        CommandIntended,
+        CommandSettled,
+        ObservationRecorded,
+        ExperimentFinished,
+        QuestionOpened,
+        ModelVersionRecorded,
+        CampaignEnded,
+    )
+}
+
+
+def event_of(kind: str, body: Mapping[str, Any]) -> Event:
+    """Return a row's content as an object.
+
+    Raises:
+        KeyError: an unknown kind.
+        TypeError: a body that does not fit.
+    """
+    return EVENTS[kind](**body)

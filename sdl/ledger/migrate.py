@@ -1,0 +1,46 @@
+"""Bring a database to the present schema with Alembic."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import inspect, text
+
+from sdl.errors import LedgerError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+HEAD = "0001"
+KNOWN = ("0001",)
+"""All schema revisions, oldest first; the last is the present one."""
+
+
+def migrate(engine: Engine, where: str) -> None:
+    """Upgrade the database to the present schema; does nothing where it is there already.
+
+    Raises:
+        LedgerError: the database was written by a newer version of the platform.
+    """
+    revision = _revision(engine)
+    if revision == HEAD:
+        return
+    if revision is not None and revision not in KNOWN:
+        raise LedgerError(f"{where} has schema {revision}, which this version does not know; upgrade sdl to open it")
+    from alembic import command  # noqa: PLC0415  a quarter of a second, needed once a home
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if "alembic_version" not in inspect(connection).get_table_names():
+            return None
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).first()
+        return None if found is None else str(found[0])

@@ -1,0 +1,78 @@
+"""Which process a campaign belongs to: an operating-system lock, held for the life of the process.
+
+A frozen process still holds it, a dead one never does; nothing here is a lease that could run out under a live owner.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from pathlib import Path
+from typing import IO
+
+from sdl.errors import NameInUseError
+
+
+class Ownership:
+    """The right to write to one campaign.
+
+    Args:
+        folder: where the lock files lie.
+        name: of the campaign.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.path = folder / f"{name}.lock"
+        self._file: IO[str] | None = None
+
+    def take(self) -> None:
+        """Take the lock.
+
+        Raises:
+            NameInUseError: a live process holds it; it is named by pid and machine.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = self.path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            pid, host = owner_of(self.path)
+            file.close()
+            raise NameInUseError(
+                f"campaign '{self.path.stem}' is being run by process {pid} on {host}; "
+                "wait for it, stop it there with Ctrl-C, or choose another --name"
+            ) from error
+        file.seek(0)
+        file.truncate()
+        json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        """Let the lock go; the operating system does so by itself when the process ends."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def owner_of(path: Path) -> tuple[int, str]:
+    """Return pid and machine as the holder of a lock file wrote them down; (0, '?') where it wrote nothing readable."""
+    try:
+        data = json.loads(path.read_text())
+        return int(data["pid"]), str(data["host"])
+    except (OSError, ValueError, KeyError):
+        return 0, "?"
+
+
+def is_owned(path: Path) -> bool:
+    """Tell whether a live process holds a lock file."""
+    try:
+        with path.open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True

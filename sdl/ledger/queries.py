@@ -1,0 +1,48 @@
+"""Questions that are often asked of the projections; JSON columns come back as data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from sdl.ledger import tables as t
+
+if TYPE_CHECKING:
+    from sdl.ledger.ledger import Ledger
+
+_JSON = {
+    "settings",
+    "data",
+    "overrides",
+    "files",
+    "candidates",
+    "candidate",
+    "diagnostics",
+    "environment",
+    "arguments",
+    "samples",
+    "result",
+    "gates",
+}
+
+
+def decoded(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a projection's row with its JSON columns as data."""
+    return {k: json.loads(v) if k in _JSON and isinstance(v, str) else v for k, v in row.items()}
+
+
+def latest_version(ledger: Ledger, campaign: str) -> dict[str, Any] | None:
+    """Return the last recorded version of a campaign, or None."""
+    query = select(t.versions).where(t.versions.c.campaign == campaign).order_by(t.versions.c.version.desc()).limit(1)
+    found = ledger.read(query)
+    return decoded(found[0]) if found else None
+
+
+def table_of(ledger: Ledger, name: str, campaign: str) -> list[dict[str, Any]]:
+    """Return all rows of one projection that belong to a campaign, in order of their keys."""
+    table = t.metadata.tables[name]
+    query = select(table).where(table.c.campaign == campaign).order_by(*table.primary_key.columns)
+    return [decoded(r) for r in ledger.read(query)]

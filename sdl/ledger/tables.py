@@ -1,0 +1,174 @@
+"""The ledger's tables: the journal, and its projections (which `verify` rebuilds from the journal and compares)."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("campaign", String(100), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", String(40), nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("created", String(40), nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("settings", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("pid", Integer),
+    Column("host", String(255)),
+    Column("state", String(20), nullable=False),
+    Column("reason", Text),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("campaign", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("digest", String(64), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("overrides", Text, nullable=False),
+    Column("files", Text, nullable=False),
+)
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("campaign", String(100), primary_key=True),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
+    Column("seed", String(20), nullable=False),  # 63 bits: beyond what some databases' integers hold
+    Column("opened_seq", Integer, nullable=False),
+    Column("planner", String(100)),
+    Column("candidates", Text),
+    Column("diagnostics", Text),
+    Column("environment", Text),
+    Column("seconds", Float),
+)
+
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("campaign", String(100), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("round", Integer, nullable=False),
+    Column("candidate", Text, nullable=False),
+    Column("source", String(100)),
+    Column("sample", String(200)),
+    Column("state", String(20), nullable=False),
+    Column("reason", Text),
+    Column("started", String(40)),
+    Column("finished", String(40)),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("campaign", String(100), primary_key=True),
+    Column("experiment", Integer, primary_key=True, autoincrement=False),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("instrument", String(100), nullable=False),
+    Column("action", String(100), nullable=False),
+    Column("state", String(20), nullable=False),
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("campaign", String(100), nullable=False),
+    Column("experiment", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("instrument", String(100), nullable=False),
+    Column("action", String(100), nullable=False),
+    Column("arguments", Text, nullable=False),
+    Column("samples", Text, nullable=False),
+    Column("occurrence", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("result", Text),
+    Column("error", Text),
+    Column("started", String(40)),
+    Column("finished", String(40)),
+    Column("duration", Float),
+    Column("simulated", Boolean),
+    Column("how", String(20)),
+    Index("commands_of_campaign", "campaign", "experiment", "step"),
+)
+
+observations = Table(
+    "observations",
+    metadata,
+    Column("campaign", String(100), primary_key=True),
+    Column("id", String(300), primary_key=True),
+    Column("experiment", Integer, nullable=False),
+    Column("outcome", String(100), nullable=False),
+    Column("value", Float, nullable=False),
+    Column("uncertainty", Float),
+    Column("unit", String(100), nullable=False),
+    Column("source", String(100), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("command", String(36), nullable=False),
+    Column("supersedes", String(300)),
+)
+
+artefacts = Table(
+    "artefacts",
+    metadata,
+    Column("campaign", String(100), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("name", String(300), primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("media_type", String(100), nullable=False),
+    Column("command", String(36)),
+)
+
+questions = Table(
+    "questions",
+    metadata,
+    Column("campaign", String(100), primary_key=True),
+    Column("id", String(100), primary_key=True),
+    Column("about", String(20), nullable=False),
+    Column("experiment", Integer, nullable=False),
+    Column("command", String(36), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("state", String(20), nullable=False),
+)
+
+model_versions = Table(
+    "model_versions",
+    metadata,
+    Column("campaign", String(100), primary_key=True),
+    Column("model", String(100), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("digest", String(64), nullable=False),
+    Column("gates", Text, nullable=False),
+)
+
+PROJECTIONS = (
+    campaigns,
+    versions,
+    rounds,
+    experiments,
+    steps,
+    commands,
+    observations,
+    artefacts,
+    questions,
+    model_versions,
+)

@@ -1,0 +1,5 @@
+"""What is wanted: objectives, outcome constraints, targets, and the comparison of results."""
+
+from sdl.objective.objectives import Estimate, Objective, OutcomeConstraint, OutcomeSettings, Target, best_of
+
+__all__ = ["Estimate", "Objective", "OutcomeConstraint", "OutcomeSettings", "Target", "best_of"]

@@ -1,0 +1,96 @@
+"""Find the lab's drivers, validate their settings, and get their descriptions; nothing is connected."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from sdl.clock import ClockSettings
+from sdl.driver import get_driver
+from sdl.errors import DriverError, InputError
+from sdl.lab import InstrumentPlan, LabPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sdl.campaign import Draft, InstrumentSpec, Reader, Where
+    from sdl.driver import Instrument
+
+
+def check_lab(draft: Draft, *, simulate: bool, world_seed: int | None) -> LabPlan | None:
+    """Return the lab with everything looked up; problems are noted in the draft."""
+    spec, reader = draft.lab, draft.lab_reader()
+    if spec is None or reader is None:
+        return None
+    instruments: dict[str, InstrumentPlan] = {}
+    for name, instrument in spec.instruments.items():
+        plan = _instrument(draft, reader, instrument, spec.key, simulate=simulate)
+        if plan is None:
+            continue
+        if plan.description.nature == "real" and not spec.allow_real:
+            reader.wrong(
+                instrument.where,
+                f"driver '{plan.driver}' is real and would run inside the campaign's process, so that a dying campaign "
+                "takes it along; say 'allow_real: true' in the lab if that is what you want, or use --simulate",
+            )
+        instruments[name] = plan
+    clock = ClockSettings("virtual") if simulate else spec.clock
+    real = [n for n, p in instruments.items() if p.description.is_real]
+    if clock.type != "real" and real:
+        where: Where = () if spec.key else ("lab",)
+        reader.wrong((*where, "clock"), f"{clock.type} time needs a simulated lab, but {', '.join(real)} is real")
+    world = dict(spec.world)
+    if world_seed is not None:
+        world["seed"] = world_seed
+    return LabPlan(spec.name, clock, world, instruments)
+
+
+def _instrument(
+    draft: Draft, reader: Reader, spec: InstrumentSpec, key: str, *, simulate: bool
+) -> InstrumentPlan | None:
+    try:
+        driver = get_driver(spec.driver)
+        name = spec.driver
+        if simulate and driver.nature == "real":
+            driver, name = _simulator(driver, spec.driver)
+    except DriverError as error:
+        reader.wrong((*spec.where, "driver"), str(error))
+        return None
+    before = len(reader.problems)
+    where = (*spec.where, "settings")
+    data = _with_secrets(reader, where, spec.settings)
+    context = {"resolve": draft.files.resolver(key)}
+    settings = reader.model(driver.settings_model, where, data, context)
+    if settings is None or len(reader.problems) > before:
+        return None
+    try:
+        description = driver.describe(settings, name)
+    except (InputError, OSError) as error:
+        reader.wrong(where, str(error))
+        return None
+    return InstrumentPlan(spec.name, name, driver, settings, description)
+
+
+def _simulator(driver: type[Instrument], name: str) -> tuple[type[Instrument], str]:
+    if driver.simulator is None:
+        raise DriverError(f"driver '{name}' is real and names no simulator; --simulate needs one for every instrument")
+    return get_driver(driver.simulator), driver.simulator
+
+
+def _with_secrets(reader: Reader, where: Where, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Put the values of `env:NAME` in their places; the ledger keeps the reference alone."""
+
+    def resolved(value: Any, place: Where) -> Any:  # noqa: ANN401
+        if isinstance(value, str) and value.startswith("env:"):
+            name = value[4:]
+            if name not in os.environ:
+                reader.wrong(place, f"the environment variable {name} is not set; set it before sdl run")
+                return value
+            return os.environ[name]
+        if isinstance(value, dict):
+            return {k: resolved(v, (*place, k)) for k, v in value.items()}
+        if isinstance(value, list):
+            return [resolved(v, (*place, i)) for i, v in enumerate(value)]
+        return value
+
+    return {k: resolved(v, (*where, k)) for k, v in settings.items()}

@@ -1,0 +1,68 @@
+"""Read a campaign back from the ledger, as it was recorded: text, overrides and files of a version."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdl.campaign import Document, Draft, Files, draft_of, parse_document
+from sdl.errors import LedgerError, PlannerError
+from sdl.ledger.queries import table_of
+from sdl.planners import Problem
+from sdl.planners.registry import get_planner
+
+if TYPE_CHECKING:
+    from sdl.ledger import Ledger
+
+
+def recorded_draft(ledger: Ledger, name: str, version: int | None = None) -> Draft:
+    """Return what can be read of a recorded campaign; its lab need not be at hand.
+
+    Args:
+        ledger: where it is recorded.
+        name: of the campaign.
+        version: which version; the last one by default.
+
+    Raises:
+        LedgerError: no such campaign or version, or one of its files is missing or changed.
+    """
+    versions = table_of(ledger, "versions", name)
+    wanted = next((v for v in reversed(versions) if version is None or v["version"] == version), None)
+    if wanted is None:
+        known = ", ".join(str(c["name"]) for c in ledger.campaigns()) or "none"
+        raise LedgerError(f"the ledger {ledger.where} has no campaign '{name}'; it has: {known}")
+    places = parse_document(wanted["text"], f"{name} (recorded)").places
+    document = Document(f"{name} (recorded)", wanted["text"], wanted["data"], places)
+    with tempfile.TemporaryDirectory(prefix="sdl-") as folder:
+        kept = {}
+        for index, (key, sha256) in enumerate(wanted["files"].items()):
+            path = Path(folder) / f"{index}-{Path(key).name}"  # the suffix says how a table is to be read
+            path.write_bytes(ledger.artefacts.get(sha256))
+            kept[key] = path
+        return draft_of(document, Files(Path(folder), kept))
+
+
+def recorded_problem(ledger: Ledger, name: str, version: int | None = None) -> tuple[str, Problem]:
+    """Return the planner's name and the problem that it was asked, rebuilt from the ledger alone.
+
+    Raises:
+        LedgerError: the recorded campaign can no longer be read.
+        PlannerError: the planner is not installed any more.
+    """
+    draft = recorded_draft(ledger, name, version)
+    if draft.space is None or draft.planner is None or draft.stop is None:
+        raise LedgerError(f"campaign '{name}' was recorded by a version whose grammar this one does not read")
+    planner = get_planner(draft.planner.type)
+    settings = draft.reader().model(planner.settings_model, draft.planner.where, dict(draft.planner.settings) or {})
+    if settings is None:
+        raise PlannerError(f"campaign '{name}': {draft.problems[-1]}")
+    problem = Problem(
+        space=draft.space,
+        objectives={k: v for k, v in draft.objectives.items() if v is not None},
+        outcome_constraints={k: v for k, v in draft.outcome_constraints.items() if v is not None},
+        settings=settings,
+        seed=draft.seed,
+        budget=draft.stop.experiments,
+    )
+    return draft.planner.type, problem

@@ -1,0 +1,61 @@
+"""A pool: a fixed list of candidates, read from a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sdl.space.candidate import Candidate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from sdl.space.candidate import Value
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The rows that may be proposed, duplicates removed, in the order in which they first stand in the table.
+
+    Attributes:
+        names: parameter names, the columns of `codes`.
+        codes: shape (rows, parameters): values in the declared units; for a category the index of its name.
+        categories: per parameter, the names of its categories, empty for numbers.
+    """
+
+    names: tuple[str, ...]
+    codes: NDArray[np.float64]
+    categories: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def from_rows(
+        cls, names: Sequence[str], rows: NDArray[np.float64], categories: Sequence[Sequence[str]]
+    ) -> Pool:
+        """Make a pool of the distinct rows of a coded table, shape (rows, parameters)."""
+        _, first = np.unique(rows, axis=0, return_index=True)
+        return cls(tuple(names), rows[np.sort(first)].copy(), tuple(tuple(c) for c in categories))
+
+    def __len__(self) -> int:
+        return int(self.codes.shape[0])
+
+    def candidate(self, row: int) -> Candidate:
+        """Return one row as a candidate."""
+        values: dict[str, Value] = {}
+        for name, code, names in zip(self.names, self.codes[row], self.categories, strict=True):
+            values[name] = names[int(code)] if names else float(code)
+        return Candidate(values)
+
+    def row_of(self, candidate: Mapping[str, Value]) -> int | None:
+        """Return the row that equals the candidate exactly, or None."""
+        code = np.array(
+            [
+                float(names.index(str(candidate[name]))) if names else float(candidate[name])
+                for name, names in zip(self.names, self.categories, strict=True)
+            ]
+        )
+        hits = np.flatnonzero((self.codes == code).all(axis=1))
+        return int(hits[0]) if hits.size else None

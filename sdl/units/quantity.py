@@ -1,0 +1,169 @@
+"""Read, check and convert quantities. pint knows the units; no text is ever evaluated as an expression.
+
+Temperatures: `degC` and `degF` have an offset, so a *value* (1050 degC) and a *difference* (±5 degC) convert
+differently. `convert` is for values, `convert_difference` for tolerances, rates and uncertainties.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sdl.errors import UnitError
+
+if TYPE_CHECKING:
+    from pint import UnitRegistry
+
+DIMENSIONLESS = "dimensionless"
+
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+_QUANTITY = re.compile(rf"^\s*({_NUMBER})\s*(.*?)\s*$")
+# Unit names, products, quotients and small integer powers: nothing else reaches pint's parser.
+_UNIT = re.compile(r"^[A-Za-zµμΩÅ°%_][A-Za-z0-9µμΩÅ°%_]*(?:\s*(?:\*\*|\*|/|\^| )\s*(?:-?\d{1,2}|[A-Za-zµμΩÅ°%_][A-Za-z0-9µμΩÅ°%_]*))*$")
+_LONGEST_UNIT = 80
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number with a unit, as a user wrote it.
+
+    Attributes:
+        value: the number; always finite.
+        unit: the unit as written, `dimensionless` where none was.
+    """
+
+    value: float
+    unit: str
+
+    def to(self, unit: str) -> float:
+        """Return the value in `unit`.
+
+        Raises:
+            UnitError: the dimensions differ.
+        """
+        return convert(self.value, self.unit, unit)
+
+    def __str__(self) -> str:
+        return f"{self.value:g}" if self.unit == DIMENSIONLESS else f"{self.value:g} {self.unit}"
+
+
+@functools.cache
+def _registry() -> UnitRegistry[Any]:
+    import pint  # noqa: PLC0415  a third of a second, and `sdl --help` needs no units
+
+    return pint.UnitRegistry(cache_folder=None)
+
+
+@functools.lru_cache(maxsize=4096)
+def _unit(text: str) -> Any:  # noqa: ANN401  pint's unit class is made by the registry
+    import pint  # noqa: PLC0415
+
+    stripped = text.strip()
+    if stripped in {"", "1"}:
+        stripped = DIMENSIONLESS
+    if stripped == "%":
+        stripped = "percent"
+    if len(stripped) > _LONGEST_UNIT or not _UNIT.match(stripped):
+        raise UnitError(
+            f"'{text}' is not a unit: write names joined by *, / and small powers, such as 'mS/cm' or 'W/m**2/K'"
+        )
+    try:
+        return _registry().parse_units(stripped)
+    except (pint.errors.PintError, AttributeError, ValueError, TypeError, KeyError, SyntaxError, AssertionError) as error:
+        raise UnitError(f"unknown unit '{text}'; use a unit that pint knows, such as degC, h, g, mS/cm") from error
+
+
+def canonical_unit(unit: str) -> str:
+    """Return the unit's one spelling, as pint writes it: `canonical_unit("mS / cm") == "millisiemens / centimeter"`.
+
+    Raises:
+        UnitError: no such unit.
+    """
+    return str(_unit(unit)) or DIMENSIONLESS
+
+
+def is_compatible(one: str, other: str) -> bool:
+    """Tell whether two units measure the same thing.
+
+    Raises:
+        UnitError: one of them is unknown.
+    """
+    return bool(_unit(one).dimensionality == _unit(other).dimensionality)
+
+
+def is_offset(unit: str) -> bool:
+    """Tell whether the unit's zero is not the quantity's zero (degC, degF): ratios and logarithms mean nothing there."""
+    registry = _registry()
+    return abs(float(registry.Quantity(0.0, _unit(unit)).to_base_units().magnitude)) > 0.0
+
+
+def convert(value: float, unit: str, target: str) -> float:
+    """Convert a value from `unit` to `target`; a temperature is a point on a scale.
+
+    Raises:
+        UnitError: the dimensions differ, or a unit is unknown.
+    """
+    return _convert(value, unit, target, difference=False)
+
+
+def convert_difference(value: float, unit: str, target: str) -> float:
+    """Convert a difference (a tolerance, a rate, an uncertainty) from `unit` to `target`: 5 degC is 5 K.
+
+    Raises:
+        UnitError: the dimensions differ, or a unit is unknown.
+    """
+    return _convert(value, unit, target, difference=True)
+
+
+def _convert(value: float, unit: str, target: str, *, difference: bool) -> float:
+    source, goal = _unit(unit), _unit(target)
+    if source == goal:
+        return float(value)
+    if source.dimensionality != goal.dimensionality:
+        raise UnitError(f"{value:g} {unit} cannot be given in {target}: one is {source.dimensionality}, the other {goal.dimensionality}")
+    registry = _registry()
+    if difference and (is_offset(unit) or is_offset(target)):
+        # A difference scales with the size of the degree alone: the images of 0 and 1 give it.
+        low, high = (float(registry.Quantity(x, source).to(goal).magnitude) for x in (0.0, 1.0))
+        return float(value) * (high - low)
+    return float(registry.Quantity(float(value), source).to(goal).magnitude)
+
+
+def read_quantity(text: str | float) -> Quantity:
+    """Read `2 g`, `1323 K`, `0.5` or a plain number.
+
+    Raises:
+        UnitError: no number in front, a number that is not finite, or an unknown unit.
+
+    >>> read_quantity("1323 K")
+    Quantity(value=1323.0, unit='K')
+    """
+    if isinstance(text, bool) or not isinstance(text, int | float | str):
+        raise UnitError(f"{text!r} is neither a number nor a quantity such as '2 g'")
+    if isinstance(text, int | float):
+        value, unit = float(text), DIMENSIONLESS
+    else:
+        match = _QUANTITY.match(text)
+        if match is None:
+            raise UnitError(f"'{text}' is not a quantity: write a number and a unit, such as '2 g'")
+        value, unit = float(match.group(1)), match.group(2) or DIMENSIONLESS
+    if not math.isfinite(value):
+        raise UnitError(f"{text!r} is not finite")
+    _unit(unit)
+    return Quantity(value, unit)
+
+
+def read_duration(text: str | float) -> float:
+    """Read a duration such as `4 h`; returns seconds.
+
+    Raises:
+        UnitError: not a time, or negative.
+    """
+    quantity = read_quantity(text)
+    seconds = quantity.to("s")
+    if seconds < 0:
+        raise UnitError(f"a duration cannot be negative: {quantity}")
+    return seconds

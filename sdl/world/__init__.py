@@ -1,0 +1,5 @@
+"""The interface to a simulated world: its own record of what physically happened, and its draws."""
+
+from sdl.world.world import Operation, World
+
+__all__ = ["Operation", "World"]
