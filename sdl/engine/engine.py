@@ -115,7 +115,9 @@ class Engine:
         self.stop("aborted")
         await self.lab.abort()
         for name, report in (await self.lab.safe_state()).items():
-            self.hooks.diary(f"{name}: safe state {'confirmed' if report.confirmed else 'NOT confirmed'}: {report.message}")
+            self.hooks.diary(
+                f"{name}: safe state {'confirmed' if report.confirmed else 'NOT confirmed'}: {report.message}"
+            )
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -129,7 +131,7 @@ class Engine:
             await self.hooks.started(self.view())
             try:
                 end = await self._loop()
-            except SdlError as error:
+            except Exception as error:
                 await self._settle_tasks()
                 self._try_to_end("failed", str(error))
                 raise
@@ -189,7 +191,9 @@ class Engine:
         for candidate in answer.proposal.candidates:
             problems = self.checked.campaign.space.problems(candidate)
             if problems:
-                raise PlannerError(f"planner '{planner}' proposed {dict(candidate)}, which lies outside the space: {'; '.join(problems)}")
+                raise PlannerError(
+                    f"planner '{planner}' proposed {dict(candidate)}, which lies outside the space: {'; '.join(problems)}"
+                )
         first = max(self.state.experiments, default=0) + 1
         event = RoundProposed(
             decision.round,
@@ -212,7 +216,7 @@ class Engine:
             try:
                 label = self._label(number)
                 await self.hooks.experiment(number, label, lambda: self._experiment(number))
-            except Exception as error:  # noqa: BLE001  kept and raised by the loop
+            except BaseException as error:  # noqa: BLE001  kept and raised by the loop
                 if self._failure is None:
                     self._failure = error
             finally:
@@ -253,7 +257,9 @@ class Engine:
                     self._record([ExperimentFinished(number, state, reason)])
                     self._diary_end(number)
                 case Block(command):
-                    self.hooks.diary(f"experiment {number} waits: nobody knows what became of command {command.intended.command}")
+                    self.hooks.diary(
+                        f"experiment {number} waits: nobody knows what became of command {command.intended.command}"
+                    )
                     return
                 case Observe(step, command):
                     await self._observe(record, step, command)
@@ -322,21 +328,37 @@ class Engine:
         step = self.plan.steps[intended.step]
         where = f"experiment {record.number}, {intended.instrument}.{intended.action}"
         if reply is None:
-            nothing = CommandSettled(intended.command, "not_started", {}, [], None, None, None, None, False, "reconciled")
+            nothing = CommandSettled(
+                command=intended.command,
+                status="not_started",
+                values={},
+                artefacts=[],
+                error=None,
+                started=None,
+                finished=None,
+                duration=None,
+                simulated=False,
+                how="reconciled",
+            )
             self._record([nothing])
             self.hooks.diary(f"{where}: the instrument says that it never started")
             return
         self.hooks.diary(f"{where}: asked after the interruption, the instrument says: {reply.status}")
         self._settled(record, step, reply, "reconciled")
 
-    def _settled(self, record: ExperimentRecord, step: StepPlan, reply: Reply, how: Literal["reply", "reconciled"]) -> None:
+    def _settled(
+        self, record: ExperimentRecord, step: StepPlan, reply: Reply, how: Literal["reply", "reconciled"]
+    ) -> None:
         """Record a reply, with the outcomes that its result gives, in one transaction."""
         events: list[Event] = [
             CommandSettled(
                 command=reply.command,
                 status=reply.status,
                 values=dict(reply.values),
-                artefacts=[{"name": a.name, "sha256": a.sha256, "size": a.size, "media_type": a.media_type} for a in reply.artefacts],
+                artefacts=[
+                    {"name": a.name, "sha256": a.sha256, "size": a.size, "media_type": a.media_type}
+                    for a in reply.artefacts
+                ],
                 error=reply.error,
                 started=None if reply.started is None else utc_text(reply.started),
                 finished=None if reply.finished is None else utc_text(reply.finished),
@@ -352,7 +374,9 @@ class Engine:
                 f"Command {reply.command} ({step.instrument}.{step.action.name}, {step.action.effect}, "
                 f"{self._label(record.number)}): {reply.error or 'no answer'}. Did it happen?"
             )
-            events.append(QuestionOpened(f"Q{len(self.state.questions) + 1}", "command", record.number, reply.command, text))
+            events.append(
+                QuestionOpened(f"Q{len(self.state.questions) + 1}", "command", record.number, reply.command, text)
+            )
         self._record(events)
 
     async def _observe(self, record: ExperimentRecord, step: StepPlan, command: CommandState) -> None:
@@ -423,4 +447,3 @@ def _estimates(values: Any, step: StepPlan) -> dict[str, Estimate]:  # noqa: ANN
 def _said(name: str, estimate: Estimate, unit: str) -> str:
     spread = "" if estimate.uncertainty is None else f" ± {estimate.uncertainty:.2g}"
     return f"{name} {estimate.value:.4g}{spread}{'' if unit == 'dimensionless' else ' ' + unit}"
-

@@ -110,7 +110,9 @@ def open_session(checked: Checked, home: Path | None, *, simulate: bool = False)
         if recorded is None:
             _create(checked, ledger, settings, clock.now())
         done = state.ended is not None and state.ended.state == "done"
-        return Session(checked, ledger, state, done, recorded is None, ownership, clock, _lab(checked, ledger, clock, home))
+        return Session(
+            checked, ledger, state, done, recorded is None, ownership, clock, _lab(checked, ledger, clock, home)
+        )
     except BaseException:
         if ownership is not None:
             ownership.release()
@@ -138,7 +140,12 @@ def _create(checked: Checked, ledger: Ledger, settings: Mapping[str, Any], momen
     events: list[Event] = [
         CampaignCreated(campaign.seed, dict(settings)),
         VersionRecorded(
-            1, campaign.digest, campaign.document.text, campaign.document.data, list(campaign.document.overridden), dict(campaign.files.used)
+            1,
+            campaign.digest,
+            campaign.document.text,
+            campaign.document.data,
+            list(campaign.document.overridden),
+            dict(campaign.files.used),
         ),
     ]
     ledger.append(campaign.name, moment, events)
@@ -186,5 +193,7 @@ def differing(old: Any, new: Any, where: str = "") -> list[str]:  # noqa: ANN401
             lines += differing(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
         return lines
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [line for i, (a, b) in enumerate(zip(old, new, strict=True)) for line in differing(a, b, f"{where}[{i}]")]
+        return [
+            line for i, (a, b) in enumerate(zip(old, new, strict=True)) for line in differing(a, b, f"{where}[{i}]")
+        ]
     return [] if old == new else [f"{where}: recorded {old!r}, now {new!r}"]

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from sdl.planners import History, Problem, Proposal
 
 ONE_THREAD = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
 }
 _ATTEMPTS = 3
 LENGTH = struct.Struct("<Q")
@@ -54,7 +57,7 @@ class Proposed:
 
 def propose(planner: str, problem: Problem, history: History, n: int, seed: int) -> Proposed:
     """Ask a planner by name; pure but for the time it takes."""
-    from sdl.planners.registry import get_planner  # noqa: PLC0415  the worker alone loads planners
+    from sdl.planners.registry import get_planner
 
     began = time.process_time()
     proposal = get_planner(planner).propose(problem, history, n, seed)
@@ -63,7 +66,7 @@ def propose(planner: str, problem: Problem, history: History, n: int, seed: int)
 
 def analyse(analysis: str, artefacts: tuple[AnalysisInput, ...]) -> dict[str, Estimate]:
     """Run an analysis by name."""
-    from sdl.analysis import get_analysis  # noqa: PLC0415
+    from sdl.analysis import get_analysis
 
     return dict(get_analysis(analysis).analyse(artefacts))
 

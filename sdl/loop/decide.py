@@ -127,7 +127,12 @@ def _next_round(plan: Plan, state: CampaignState, wanted: int) -> Propose | None
     last = state.rounds[-1] if state.rounds else None
     if last is not None and last.proposed is None:
         return Propose(last.opened.round, last.opened.count, last.opened.seed, is_open=True)
-    if last is not None and last.proposed is not None and len(last.proposed.candidates) < last.opened.count and not state.news:
+    if (
+        last is not None
+        and last.proposed is not None
+        and len(last.proposed.candidates) < last.opened.count
+        and not state.news
+    ):
         return None  # the planner had nothing more to propose, and nothing was learned since
     number = len(state.rounds) + 1
     return Propose(number, wanted, round_seed(plan.seed, number), is_open=False)

@@ -117,7 +117,9 @@ class CampaignState:
                     number = event.first + index
                     self.experiments[number] = ExperimentRecord(number, event.round, Candidate(values))
             case ExperimentStarted() as event:
-                self._change(event.experiment, state="running", source=event.source, sample=event.sample, started=row.at)
+                self._change(
+                    event.experiment, state="running", source=event.source, sample=event.sample, started=row.at
+                )
             case ExperimentFinished() as event:
                 self._change(event.experiment, state=event.state, reason=event.reason, finished=row.at)
                 self.news += 1
@@ -164,10 +166,17 @@ class CampaignState:
             state: Literal["pending", "done", "failed"] = "pending"
             if record.state in {"done", "failed"}:
                 state = "done" if record.state == "done" else "failed"
-            trials.append(Trial(record.number, record.candidate, record.source, state, record.outcomes if state != "pending" else {}))
+            trials.append(
+                Trial(
+                    record.number, record.candidate, record.source, state, record.outcomes if state != "pending" else {}
+                )
+            )
         rounds = tuple(
             RoundRecord(
-                r.opened.round, r.opened.seed, tuple(Candidate(c) for c in r.proposed.candidates), r.proposed.diagnostics
+                r.opened.round,
+                r.opened.seed,
+                tuple(Candidate(c) for c in r.proposed.candidates),
+                r.proposed.diagnostics,
             )
             for r in self.rounds
             if r.proposed is not None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdl.campaign import Draft, load
-from sdl.errors import FileProblems, PlannerError, listed
+from sdl.campaign import Draft, Reference, load
+from sdl.errors import FileProblems, PlannerError, listed, near_miss
 from sdl.loop import Plan
 from sdl.planners import PlannerSettings, Problem
 from sdl.planners.registry import get_planner, refusals
@@ -107,23 +107,26 @@ def _outcomes(draft: Draft) -> None:
     used: set[str] = set()
     for steps in draft.sources.values():
         for step in steps:
-            used |= {a.parameter for a in step.arguments.values() if hasattr(a, "parameter")}
+            used |= {a.parameter for a in step.arguments.values() if isinstance(a, Reference)}
             for outcome in step.gives:
                 where = (*step.where, "gives", outcome)
                 if outcome in given:
                     reader.wrong(where, f"the outcome '{outcome}' is given twice")
                 given[outcome] = where
-    if not draft.sources:
-        return
+    for name, where in given.items():
+        if name not in draft.objectives and name not in draft.outcome_constraints:
+            wanted_names = [*draft.objectives, *draft.outcome_constraints]
+            reader.wrong(
+                where, f"'{name}' is neither an objective nor an outcome constraint{near_miss(name, wanted_names)}"
+            )
+    if not draft.is_protocol_complete:
+        return  # what a step that could not be read uses and gives is not known
     for section, wanted in (("objectives", draft.objectives), ("outcome_constraints", draft.outcome_constraints)):
         for name in wanted:
             if name not in given:
                 reader.wrong((section, name), f"no step gives '{name}'; steps give {listed(given)}")
-    for name, where in given.items():
-        if name not in draft.objectives and name not in draft.outcome_constraints:
-            reader.wrong(where, f"'{name}' is neither an objective nor an outcome constraint")
     for name in draft.parameters:
         if name not in used:
-            reader.wrong(("space", "parameters", name), f"no step uses the parameter '{name}' (as ${name} under 'with')")
-
-
+            reader.wrong(
+                ("space", "parameters", name), f"no step uses the parameter '{name}' (as ${name} under 'with')"
+            )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sdl.campaign import Reader
 from sdl.clock import ClockSettings
 from sdl.driver import get_driver
 from sdl.errors import DriverError, InputError
@@ -13,8 +15,9 @@ from sdl.lab import InstrumentPlan, LabPlan
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sdl.campaign import Draft, InstrumentSpec, Reader, Where
+    from sdl.campaign import Draft, InstrumentSpec, Where
     from sdl.driver import Instrument
+    from sdl.errors import Problem
 
 
 def check_lab(draft: Draft, *, simulate: bool, world_seed: int | None) -> LabPlan | None:
@@ -56,19 +59,33 @@ def _instrument(
     except DriverError as error:
         reader.wrong((*spec.where, "driver"), str(error))
         return None
-    before = len(reader.problems)
     where = (*spec.where, "settings")
-    data = _with_secrets(reader, where, spec.settings)
+    secrets: dict[str, str] = {}
+    found: list[Problem] = []
+    own = Reader(reader.document, found)
+    data = _with_secrets(own, where, spec.settings, secrets)
     context = {"resolve": draft.files.resolver(key)}
-    settings = reader.model(driver.settings_model, where, data, context)
-    if settings is None or len(reader.problems) > before:
-        return None
+    settings, description = None, None
     try:
-        description = driver.describe(settings, name)
-    except (InputError, OSError) as error:
-        reader.wrong(where, str(error))
+        settings = own.model(driver.settings_model, where, data, context)
+        if settings is not None and not found:
+            description = driver.describe(settings, name)
+    except InputError as error:
+        own.wrong(where, str(error))
+    except Exception as error:  # noqa: BLE001  a driver may raise anything; the user must learn which one it was
+        own.wrong(where, f"driver '{name}' cannot use these settings: {type(error).__name__}: {error}")
+    reader.problems.extend(replace(p, message=_masked(p.message, secrets)) for p in found)
+    if settings is None or description is None:
         return None
     return InstrumentPlan(spec.name, name, driver, settings, description)
+
+
+def _masked(message: str, secrets: Mapping[str, str]) -> str:
+    """Return a message without the values of environment variables: they may be passwords."""
+    for value, reference in sorted(secrets.items(), key=lambda item: -len(item[0])):
+        if value:
+            message = message.replace(value, reference)
+    return message
 
 
 def _simulator(driver: type[Instrument], name: str) -> tuple[type[Instrument], str]:
@@ -77,8 +94,10 @@ def _simulator(driver: type[Instrument], name: str) -> tuple[type[Instrument], s
     return get_driver(driver.simulator), driver.simulator
 
 
-def _with_secrets(reader: Reader, where: Where, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the values of `env:NAME` in their places; the ledger keeps the reference alone."""
+def _with_secrets(
+    reader: Reader, where: Where, settings: Mapping[str, Any], secrets: dict[str, str]
+) -> dict[str, Any]:
+    """Put the values of `env:NAME` in their places, and note them in `secrets`; the ledger keeps the reference alone."""
 
     def resolved(value: Any, place: Where) -> Any:  # noqa: ANN401
         if isinstance(value, str) and value.startswith("env:"):
@@ -86,6 +105,7 @@ def _with_secrets(reader: Reader, where: Where, settings: Mapping[str, Any]) -> 
             if name not in os.environ:
                 reader.wrong(place, f"the environment variable {name} is not set; set it before sdl run")
                 return value
+            secrets[os.environ[name]] = value
             return os.environ[name]
         if isinstance(value, dict):
             return {k: resolved(v, (*place, k)) for k, v in value.items()}

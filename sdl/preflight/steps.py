@@ -9,9 +9,9 @@ import numpy as np
 
 from sdl.analysis import get_analysis
 from sdl.campaign import Reference
-from sdl.errors import InputError, UnitError, listed, near_miss
+from sdl.errors import InputError, UnitError, brief, listed, near_miss
 from sdl.loop import Constant, FromParameter, Gives, StepPlan
-from sdl.space import Categorical, Continuous
+from sdl.space import Categorical, Continuous, Discrete, Integer
 from sdl.units import DIMENSIONLESS, convert, is_compatible, read_quantity
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from sdl.campaign import Draft, Reader, Step, Where
     from sdl.driver import ActionSpec, FieldSpec
     from sdl.lab import LabPlan
-    from sdl.space import Discrete, Integer
 
     AnyParameter = Continuous | Integer | Discrete | Categorical
 
@@ -105,12 +104,13 @@ class _Checker:
                     return None
                 value = quantity.to(spec.unit)
             except UnitError as error:
-                self.reader.wrong(where, f"{error} (the action takes {spec.allowed})")
+                self.reader.wrong(where, f"{error}; the action takes {spec.allowed}")
                 return None
             if spec.kind == "integer" and float(value).is_integer():
                 value = int(value)
         elif spec.kind in {"number", "integer"} and not isinstance(value, bool) and spec.unit != DIMENSIONLESS:
-            self.reader.wrong(where, f"{value!r} needs a unit: write it as a quantity, such as '{value} {spec.unit}'")
+            said = f"{brief(value)} needs a unit: write it as a quantity, such as '{brief(value)} {spec.unit}'"
+            self.reader.wrong(where, said)
             return None
         problem = spec.problem(value)
         if problem is not None:
@@ -139,7 +139,9 @@ class _Checker:
             problem = spec.problem(round(converted) if spec.kind == "integer" and converted.is_integer() else converted)
             if problem is not None:
                 own = "" if parameter.unit == spec.unit else f" = {converted:g} {spec.unit}"
-                self.reader.wrong(where, f"{name} may become {value:g} {parameter.unit}{own}: {problem}; narrow its range")
+                self.reader.wrong(
+                    where, f"{name} may become {value:g} {parameter.unit}{own}: {problem}; narrow its range"
+                )
                 return None
         return FromParameter(reference.parameter, parameter.unit, spec)
 
@@ -151,7 +153,9 @@ class _Checker:
             return None
         refused = [v for v in parameter.values if spec.problem(v) is not None]
         if refused:
-            self.reader.wrong(where, f"${reference.parameter} may become {listed(refused)}; the action takes {spec.allowed}")
+            self.reader.wrong(
+                where, f"${reference.parameter} may become {listed(refused)}; the action takes {spec.allowed}"
+            )
             return None
         return FromParameter(reference.parameter, parameter.unit, spec)
 
@@ -161,9 +165,11 @@ class _Checker:
         if space is not None and space.pool is not None:
             column = space.pool.codes[:, space.pool.names.index(name)]
             return [float(v) for v in np.unique(column)]
-        if isinstance(parameter, Continuous):
-            return [parameter.lower, parameter.upper]
-        return [float(v) for v in parameter.levels]
+        if isinstance(parameter, Discrete):
+            return [float(v) for v in parameter.levels]
+        # Units convert linearly: where the first two whole numbers stay whole numbers, all do.
+        second = [parameter.lower + 1.0] if isinstance(parameter, Integer) else []
+        return [parameter.lower, *second, parameter.upper]
 
     # --- outcomes ----------------------------------------------------------------------------------------------------
 
@@ -175,13 +181,17 @@ class _Checker:
                 self.reader.wrong((*step.where, "analysis"), str(error))
                 return ()
             if not step.gives:
-                self.reader.wrong((*step.where, "analysis"), f"the analysis '{step.analysis}' gives no outcome; add 'gives'")
+                self.reader.wrong(
+                    (*step.where, "analysis"), f"the analysis '{step.analysis}' gives no outcome; add 'gives'"
+                )
             origin = f"analysis '{step.analysis}'"
         else:
             fields = {r.name: r for r in action.results}
             origin = f"'{step.instrument}.{step.action}'"
         return tuple(
-            g for outcome, field in step.gives.items() if (g := self._give(step, outcome, field, fields, origin)) is not None
+            g
+            for outcome, field in step.gives.items()
+            if (g := self._give(step, outcome, field, fields, origin)) is not None
         )
 
     def _give(self, step: Step, outcome: str, field: str, fields: Mapping[str, FieldSpec], origin: str) -> Gives | None:
@@ -197,7 +207,9 @@ class _Checker:
         if wanted is None:
             return None  # noted where outcomes are compared with objectives
         if not is_compatible(spec.unit, wanted.unit):
-            self.reader.wrong(where, f"'{outcome}' is declared in {wanted.unit}, but '{field}' of {origin} is in {spec.unit}")
+            self.reader.wrong(
+                where, f"'{outcome}' is declared in {wanted.unit}, but '{field}' of {origin} is in {spec.unit}"
+            )
             return None
         uncertainty = field + UNCERTAINTY
         return Gives(outcome, field, spec.unit, wanted.unit, uncertainty if uncertainty in fields else None)

@@ -127,7 +127,9 @@ def _read_csv(path: str, digest: str, data: bytes) -> Table:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}, line {line}: not UTF-8 text; save the table as CSV in UTF-8") from error
     if "\x00" in text:
-        raise InputError(f"{path}, line {text.count(chr(10), 0, text.index(chr(0))) + 1}: a binary file, not a table of text")
+        raise InputError(
+            f"{path}, line {text.count(chr(10), 0, text.index(chr(0))) + 1}: a binary file, not a table of text"
+        )
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header: list[str] | None = None
     rows: list[list[str]] = []
@@ -165,7 +167,9 @@ def _checked_header(path: str, line: int, header: list[str]) -> list[str]:
     if all(_number(name) is not None for name in header):
         raise InputError(f"{path}, line {line}: the first line must name the columns, here it holds numbers")
     if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-        raise InputError(f"{path}, line {line}: columns are separated by commas, here by another sign: {header[0][:60]!r}")
+        raise InputError(
+            f"{path}, line {line}: columns are separated by commas, here by another sign: {header[0][:60]!r}"
+        )
     return header
 
 
@@ -198,13 +202,14 @@ def _frozen(array: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _read_parquet(path: str, digest: str, data: bytes) -> Table:
     try:
-        import pyarrow  # noqa: PLC0415  an optional extra, and slow to import
-        import pyarrow.parquet  # noqa: PLC0415
+        # an optional extra, and slow to import
+        import pyarrow as pa
+        from pyarrow import parquet
     except ImportError as error:
         raise InputError(f"{path}: Parquet tables need the extra 'tables': pip install 'sdl[tables]'") from error
     try:
-        frame = pyarrow.parquet.read_table(pyarrow.BufferReader(data))
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        frame = parquet.read_table(pa.BufferReader(data))
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path}: not a Parquet file: {error}") from error
     header = _checked_header(path, 1, [str(name) for name in frame.column_names])
     if not frame.num_rows:
@@ -219,5 +224,7 @@ def _read_parquet(path: str, digest: str, data: bytes) -> Table:
         elif all(isinstance(cell, str) for cell in cells):
             columns[name] = tuple(cells)
         else:
-            raise InputError(f"{path}, column '{name}': a column holds numbers or words, this one {frame.field(name).type}")
+            raise InputError(
+                f"{path}, column '{name}': a column holds numbers or words, this one {frame.field(name).type}"
+            )
     return Table(path, digest, tuple(header), columns, frame.num_rows)

@@ -1,0 +1,179 @@
+"""What Prefect shows of a campaign: tasks, artifacts, a diary in the logs."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import get_run_logger, task
+from prefect.artifacts import (
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import MissingContextError
+
+from sdl.campaign import label_of
+from sdl.engine import Hooks
+from sdl.errors import SdlError
+from sdl.loop import best
+
+if TYPE_CHECKING:
+    from sdl.engine import Engine, Session, View
+
+_EVERY = 5.0
+"""Seconds between two refreshes of the artifacts; each refresh of a table is a new version of it in Prefect's database."""
+
+_log = logging.getLogger("sdl.flows")
+
+
+class ExperimentFailed(SdlError):  # noqa: N818  shown in the UI as the task's reason
+    """The experiment failed; the campaign goes on."""
+
+
+class PrefectHooks(Hooks):
+    """Shows a campaign in Prefect.
+
+    Args:
+        session: the campaign.
+        home: where its report will lie.
+    """
+
+    def __init__(self, session: Session, home: Path) -> None:
+        self._session = session
+        self._report = home / "reports" / f"{session.name}.html"
+        campaign = session.checked.campaign
+        self._units = {n: p.unit for n, p in campaign.space.parameters.items()}
+        self._outcome_units = {o: campaign.unit_of(o) for o in campaign.outcomes}
+        self._key = "".join(c if c.isalnum() else "-" for c in session.name.lower()).strip("-") or "campaign"
+        self._progress: Any = None
+        self._refreshed = 0.0
+
+    async def watched(self, engine: Engine) -> tuple[str, str]:
+        """Run the engine within a flow run."""
+        return await engine.run()
+
+    async def started(self, view: View) -> None:
+        """Make the artifacts."""
+        campaign = self._session.checked.campaign
+        self.diary(f"campaign {campaign.name}: {campaign.description}")
+        self.diary(f"report: file://{self._report}")
+        await self._safely(self._make_progress(view))
+
+    async def experiment(self, number: int, label: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Carry an experiment out as a task of its own, with a readable name."""
+        state = self._session.state
+
+        async def body() -> None:
+            await run()
+            record = state.experiments[number]
+            if record.state in {"failed", "aborted"}:
+                raise ExperimentFailed(f"{record.state}: {record.reason}")
+
+        body.__doc__ = label
+        named = task(
+            body,
+            name="experiment",
+            task_run_name=f"{number:03d} · {label}".replace("{", "(").replace("}", ")"),
+            tags=[f"round-{state.experiments[number].round}"],
+            retries=0,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )
+        with contextlib.suppress(ExperimentFailed):  # the task shows it; for the campaign a failed experiment is data
+            await named()
+
+    def diary(self, text: str) -> None:
+        """Write a line of the lab diary into the run's log."""
+        try:
+            get_run_logger().info(text)
+        except MissingContextError:
+            _log.info(text)
+
+    async def round_over(self, view: View) -> None:
+        """Refresh the artifacts, not too often."""
+        if time.monotonic() - self._refreshed >= _EVERY:
+            await self._safely(self._refresh(view))
+
+    async def ended(self, view: View) -> None:
+        """Refresh the artifacts a last time."""
+        await self._safely(self._refresh(view))
+        ended = view.state.ended
+        if ended is not None:
+            self.diary(f"the campaign is {ended.state}: {ended.reason}")
+
+    async def _safely(self, action: Awaitable[None]) -> None:
+        """Prefect's trouble is never the campaign's."""
+        try:
+            await action
+        except Exception as error:  # noqa: BLE001
+            _log.warning("Prefect did not take an artifact: %s", error)
+
+    async def _make_progress(self, view: View) -> None:
+        self._progress = await acreate_progress_artifact(
+            progress=0.0,
+            key=f"{self._key}-progress",
+            description=f"{view.campaign}: experiments finished, of {view.plan.budget}",
+        )
+
+    async def _refresh(self, view: View) -> None:
+        self._refreshed = time.monotonic()
+        finished = len(view.state.in_state("done", "failed", "aborted"))
+        if self._progress is not None:
+            await aupdate_progress_artifact(self._progress, 100.0 * finished / view.plan.budget)
+        await acreate_table_artifact(
+            self._rows(view), key=f"{self._key}-experiments", description=f"Experiments of {view.campaign}"
+        )
+        await acreate_markdown_artifact(
+            await self._markdown(view), key=f"{self._key}-best", description=f"Best so far of {view.campaign}"
+        )
+
+    def _rows(self, view: View) -> list[dict[str, Any]]:
+        rows = []
+        for number, record in sorted(view.state.experiments.items()):
+            row: dict[str, Any] = {"experiment": number, "state": record.state}
+            row |= {
+                _headed(n, self._units[n]): v if isinstance(v, str) else float(f"{v:.6g}")
+                for n, v in record.candidate.items()
+            }
+            for name, unit in self._outcome_units.items():
+                estimate = record.outcomes.get(name)
+                row[_headed(name, unit)] = "" if estimate is None else float(f"{estimate.value:.6g}")
+            row["reason"] = record.reason or ""
+            rows.append(row)
+        return rows
+
+    async def _markdown(self, view: View) -> str:
+        from sdl.report import convergence_png, report_data
+
+        record = best(view.plan, view.state)
+        lines = [f"# {view.campaign}", ""]
+        if record is None:
+            lines.append("No feasible result yet.")
+        else:
+            lines += [
+                f"Best so far: experiment **{record.number}** ({label_of(record.candidate, self._units)})",
+                "",
+                "| outcome | value |",
+                "|--|--|",
+            ]
+            for name, estimate in record.outcomes.items():
+                spread = "" if estimate.uncertainty is None else f" ± {estimate.uncertainty:.2g}"
+                lines.append(f"| {_headed(name, self._outcome_units.get(name, ''))} | {estimate.value:.5g}{spread} |")
+            ledger = self._session.ledger
+            png = await asyncio.to_thread(lambda: convergence_png(report_data(ledger, view.campaign)))
+            lines += ["", f"![best so far](data:image/png;base64,{base64.b64encode(png).decode()})"]
+        lines += ["", f"Report: `file://{self._report}` (written at the end, or by `sdl report {view.campaign}`)"]
+        return "\n".join(lines)
+
+
+def _headed(name: str, unit: str) -> str:
+    return name if unit in {"", "dimensionless"} else f"{name} [{unit}]"

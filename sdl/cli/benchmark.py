@@ -1,0 +1,33 @@
+"""`sdl benchmark`."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdl.benchmark import render, run_benchmark, to_json
+from sdl.preflight import check
+
+if TYPE_CHECKING:
+    from sdl.cli.outcome import Output
+
+
+def run_benchmarks(
+    file: Path,
+    planners: tuple[str, ...],
+    seeds: int,
+    budget: int | None,
+    jobs: int,
+    overrides: tuple[str, ...],
+    json: Path | None,
+    output: Output,
+) -> int:
+    """Compare planners and print the table."""
+    experiments = budget if budget is not None else check(file, overrides=overrides).plan.budget
+    result = run_benchmark(file, planners, seeds, experiments, jobs, overrides)
+    output.say(render(result))
+    if json is not None:
+        json.write_text(json_module.dumps(to_json(result), ensure_ascii=False, allow_nan=False))
+        output.say(f"wrote {json}")
+    return 0

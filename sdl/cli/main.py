@@ -1,0 +1,324 @@
+"""The `sdl` command: options and their meaning; what they do stands in the modules beside this one."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sdl.cli.outcome import BAD_INPUT, FAILED, Output, code_of, complain
+from sdl.errors import SdlError
+
+app = typer.Typer(
+    name="sdl",
+    help="Self-driving laboratory: campaigns, ledger, instruments.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+drivers_app = typer.Typer(
+    help="List and describe installed drivers.", invoke_without_command=True, rich_markup_mode=None
+)
+server_app = typer.Typer(
+    help="Manage the Prefect server that sdl run starts.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(drivers_app, name="drivers")
+app.add_typer(server_app, name="server")
+
+CampaignFile = Annotated[Path, typer.Argument(help="The campaign file (YAML).", show_default=False)]
+Name = Annotated[str, typer.Argument(help="Name of a campaign in the ledger.", show_default=False)]
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Folder of the ledger [default: $SDL_HOME, else the user data folder].")
+]
+Json = Annotated[bool, typer.Option("--json", help="End standard output with one JSON object.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Override a value of the file, e.g. stop.experiments=12."),
+]
+NewName = Annotated[str | None, typer.Option("--name", help="Take this name instead of the file's.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of everything the planner draws.")]
+
+
+class EngineName(StrEnum):
+    """Which engine carries a campaign out."""
+
+    PREFECT = "prefect"
+    LOCAL = "local"
+
+
+class Format(StrEnum):
+    """Formats of an export."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    JSON = "json"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from sdl import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Self-driving laboratory: campaigns, ledger, instruments."""
+    del version
+
+
+@app.command()
+def run(
+    file: CampaignFile,
+    home: Home = None,
+    name: NewName = None,
+    seed: Seed = None,
+    set_: Set = None,
+    engine: Annotated[
+        EngineName, typer.Option("--engine", help="Prefect (with its UI), or neither server nor UI.")
+    ] = EngineName.PREFECT,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Simulators stand in for real instruments; virtual time.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run a campaign, or go on with it where it was interrupted or stopped."""
+    from sdl.cli.run import run_campaign
+
+    output = Output(as_json=json)
+    _finish(lambda: run_campaign(file, home, name, seed, tuple(set_ or ()), engine.value, simulate, output), output)
+
+
+@app.command()
+def plan(
+    file: CampaignFile,
+    name: NewName = None,
+    seed: Seed = None,
+    set_: Set = None,
+    simulate: Annotated[bool, typer.Option("--simulate", help="Simulators stand in for real instruments.")] = False,
+    json: Json = False,
+) -> None:
+    """Check a campaign against its lab and planner, and show what it would do; nothing moves."""
+    from sdl.cli.plan import show_plan
+
+    output = Output(as_json=json)
+    _finish(lambda: show_plan(file, name, seed, tuple(set_ or ()), simulate, output), output)
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="A campaign; all of them by default.", show_default=False)] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Show how campaigns stand: state, best so far, open questions."""
+    from sdl.cli.status import show_status
+
+    output = Output(as_json=json)
+    _finish(lambda: show_status(name, home, output), output)
+
+
+@app.command()
+def export(
+    name: Name,
+    output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
+    format_: Annotated[
+        Format, typer.Option("--format", help="csv and parquet: one row an experiment; json: everything.")
+    ] = Format.CSV,
+    home: Home = None,
+) -> None:
+    """Write a campaign's experiments to a file."""
+    from sdl.cli.records import export_campaign
+
+    out = Output()
+    _finish(lambda: export_campaign(name, home, format_.value, output, out), out)
+
+
+@app.command()
+def report(
+    name: Name,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="HTML file [default: reports/NAME.html in the home].")
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Write a campaign's report: one HTML file that opens offline."""
+    from sdl.cli.records import report_campaign
+
+    out = Output()
+    _finish(lambda: report_campaign(name, home, output, out), out)
+
+
+@app.command()
+def schema(
+    lab: Annotated[bool, typer.Option("--lab", help="The schema of lab files instead of campaign files.")] = False,
+) -> None:
+    """Write the JSON Schema of the campaign grammar, for editors."""
+    from sdl.cli.records import show_schema
+
+    out = Output()
+    _finish(lambda: show_schema(lab), out)
+
+
+@app.command()
+def verify(
+    name: Name,
+    home: Home = None,
+    against: Annotated[
+        list[Path] | None, typer.Option("--against", help="A report or JSON export whose head is compared too.")
+    ] = None,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Ask the planner again in every round and compare.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Prove that the ledger is what was written: chain, projections, artefacts, heads, proposals."""
+    from sdl.cli.records import verify_campaign
+
+    out = Output(as_json=json)
+    _finish(lambda: verify_campaign(name, home, tuple(against or ()), recompute, out), out)
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="Archive to write (.tar.gz).", show_default=False)], home: Home = None
+) -> None:
+    """Back the whole home up into one archive; campaigns may go on running."""
+    from sdl.cli.records import backup_home
+
+    out = Output()
+    _finish(lambda: backup_home(file, home, out), out)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="Archive that sdl backup wrote.", show_default=False)], home: Home = None
+) -> None:
+    """Restore a home from an archive; refuses a home that holds a ledger."""
+    from sdl.cli.records import restore_home
+
+    out = Output()
+    _finish(lambda: restore_home(file, home, out), out)
+
+
+@app.command()
+def benchmark(
+    file: CampaignFile,
+    planner: Annotated[list[str] | None, typer.Option("--planner", help="A planner; give it again for more.")] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, max=10_000, help="How many seeds, from 0.")] = 20,
+    budget: Annotated[
+        int | None, typer.Option("--budget", min=1, help="Experiments a run [default: the file's].")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, max=256, help="Processes at once.")] = 1,
+    set_: Set = None,
+    json_: Annotated[
+        Path | None, typer.Option("--json", help="Write planner → seed → experiments to this file.")
+    ] = None,
+) -> None:
+    """Compare planners on a campaign whose truth is known: local engine, virtual time."""
+    from sdl.cli.benchmark import run_benchmarks
+
+    out = Output()
+    _finish(lambda: run_benchmarks(file, tuple(planner or ()), seeds, budget, jobs, tuple(set_ or ()), json_, out), out)
+
+
+@drivers_app.callback()
+def drivers(context: typer.Context, json: Json = False) -> None:
+    """List the installed drivers."""
+    if context.invoked_subcommand is None:
+        from sdl.cli.drivers import list_drivers
+
+        out = Output(as_json=json)
+        _finish(lambda: list_drivers(out), out)
+
+
+@drivers_app.command("describe")
+def drivers_describe(
+    driver: Annotated[str, typer.Argument(help="Name of a driver.", show_default=False)],
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--setting", metavar="KEY=VALUE", help="A setting, where actions follow from them."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show a driver's settings, actions, units and limits."""
+    from sdl.cli.drivers import describe_driver
+
+    out = Output(as_json=json)
+    _finish(lambda: describe_driver(driver, tuple(setting or ()), out), out)
+
+
+@server_app.command("start")
+def server_start(
+    home: Home = None, port: Annotated[int | None, typer.Option(help="Port [default: a free one].")] = None
+) -> None:
+    """Start a Prefect server on the loopback interface, with its database under the home folder."""
+    from sdl.cli.server import start
+
+    out = Output()
+    _finish(lambda: start(home, port, out), out)
+
+
+@server_app.command("stop")
+def server_stop(home: Home = None) -> None:
+    """Stop the Prefect server that was started for this home."""
+    from sdl.cli.server import stop
+
+    out = Output()
+    _finish(lambda: stop(home, out), out)
+
+
+@server_app.command("status")
+def server_status(home: Home = None, json: Json = False) -> None:
+    """Say whether the Prefect server of this home runs, and where."""
+    from sdl.cli.server import status as show
+
+    out = Output(as_json=json)
+    _finish(lambda: show(home, out), out)
+
+
+def _finish(action: object, output: Output) -> None:
+    """Run a command and turn what it raises into a message, an exit code and, under --json, an object."""
+    try:
+        code = action()  # type: ignore[operator]
+    except SdlError as error:
+        complain(str(error))
+        output.emit({"state": "refused" if code_of(error) == BAD_INPUT else "failed", "error": str(error)})
+        raise typer.Exit(code_of(error)) from error
+    except KeyboardInterrupt as error:
+        output.emit({"state": "stopped", "error": "interrupted"})
+        raise typer.Exit(4) from error
+    raise typer.Exit(int(code or 0))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        code = app(standalone_mode=False)
+    except SystemExit:
+        raise
+    except Exception as error:  # noqa: BLE001  the last resort: nobody shall see a bare traceback
+        if not hasattr(error, "exit_code") or not hasattr(error, "format_message"):
+            complain(f"{type(error).__name__}: {error} (this is a fault of sdl: please report it with the lines below)")
+            import traceback
+
+            traceback.print_exc()
+            _json_for_all({"state": "failed", "error": f"{type(error).__name__}: {error}"})
+            sys.exit(FAILED)
+        complain(f"{error.format_message()} (see sdl --help)")
+        _json_for_all({"state": "refused", "error": error.format_message()})
+        sys.exit(BAD_INPUT)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _json_for_all(data: dict[str, object]) -> None:
+    """Keep the promise of --json where the command line itself could not be read."""
+    Output(as_json="--json" in sys.argv and "benchmark" not in sys.argv).emit(data)

@@ -1,0 +1,127 @@
+"""`sdl plan`: what a campaign would do, without doing it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sdl.cli.live import duration_text
+from sdl.loop import Constant
+from sdl.planners import History, round_seed
+from sdl.preflight import Checked, check
+from sdl.space.sampling import uniform
+
+if TYPE_CHECKING:
+    from sdl.cli.outcome import Output
+    from sdl.loop import StepPlan
+    from sdl.space import Candidate
+
+_SHOWN = 3
+_SAMPLED = 64
+"""How many candidates the estimate of lab time is averaged over."""
+
+
+def show_plan(
+    file: Path, name: str | None, seed: int | None, overrides: tuple[str, ...], simulate: bool, output: Output
+) -> int:
+    """Check a campaign and say what it would do first, and for how long."""
+    checked = check(file, overrides=overrides, name=name, seed=seed, simulate=simulate)
+    campaign, plan = checked.campaign, checked.plan
+    output.say(f"{campaign.name}: {campaign.description}".rstrip(": "))
+    _say_problem(checked, output)
+    proposal = checked.planner.propose(
+        checked.problem, History(), max(_SHOWN, plan.concurrency), round_seed(campaign.seed, 1)
+    )
+    units = {n: p.unit for n, p in campaign.space.parameters.items()}
+    output.say(f"\nfirst proposals of planner '{campaign.planner.type}' (seed {campaign.seed}):")
+    for number, candidate in enumerate(proposal.candidates[: max(_SHOWN, plan.concurrency)], start=1):
+        output.say(f"  {number:3d}  " + ", ".join(_value(n, v, units[n]) for n, v in candidate.items()))
+    first = proposal.candidates[0]
+    output.say("\nsteps of the first experiment:")
+    steps = []
+    for step in plan.steps:
+        values = step.values(first)
+        seconds = step.action.seconds(values)
+        output.say(
+            f"  {step.index + 1}. {step.instrument}.{step.action.name} ({step.action.effect}, {duration_text(seconds)})"
+        )
+        for argument in step.action.parameters:
+            origin = step.arguments.get(argument.name)
+            from_ = "" if origin is None or isinstance(origin, Constant) else f"   from ${origin.parameter}"
+            shown = values[argument.name]
+            text = f"{shown:.6g} {argument.unit}" if isinstance(shown, float | int) else str(shown)
+            output.say(f"       {argument.name} = {text.replace(' dimensionless', '')}{from_}")
+        for gives in step.gives:
+            via = "" if step.analysis is None else f" by analysis {step.analysis}"
+            output.say(f"       gives {gives.outcome} [{gives.declared}] from {gives.field} [{gives.unit}]{via}")
+        steps.append(
+            {"instrument": step.instrument, "action": step.action.name, "arguments": values, "seconds": seconds}
+        )
+    estimate, bottleneck = _lab_time(checked)
+    natures = {n: p.description.nature for n, p in checked.lab.instruments.items()}
+    output.say(f"\nlab: {', '.join(f'{n} ({k})' for n, k in natures.items())}; {checked.lab.clock.type} time")
+    output.say(
+        f"estimated lab time for {plan.budget} experiments: {duration_text(estimate)}"
+        + (f" ({bottleneck} is the bottleneck)" if bottleneck else "")
+    )
+    output.emit(
+        {
+            "name": campaign.name,
+            "proposals": [dict(c) for c in proposal.candidates],
+            "steps": steps,
+            "lab_time": {"value": estimate, "unit": "s"},
+            "instruments": natures,
+        }
+    )
+    return 0
+
+
+def _say_problem(checked: Checked, output: Output) -> None:
+    campaign, plan = checked.campaign, checked.plan
+    for name, parameter in campaign.space.parameters.items():
+        if parameter.type == "categorical":
+            said: Any = ", ".join(parameter.values)
+        elif parameter.type == "discrete":
+            said = f"{', '.join(f'{v:g}' for v in parameter.values)} {parameter.unit}"
+        else:
+            log = " (log)" if parameter.type == "continuous" and parameter.scale == "log" else ""
+            said = f"{parameter.lower:g} to {parameter.upper:g} {parameter.unit}{log}"
+        output.say(f"  {name}: {str(said).replace(' dimensionless', '')}")
+    for constraint in campaign.space.constraints:
+        output.say(f"  {constraint}")
+    if campaign.space.pool is not None:
+        output.say(f"  candidates: {len(campaign.space.pool)} distinct rows")
+    for name, objective in plan.objectives.items():
+        output.say(f"  {objective.goal} {name} [{objective.unit}]")
+    for name, bounds in plan.outcome_constraints.items():
+        output.say(f"  require {name} {bounds}")
+    stop = f"  stop after {plan.budget} experiments"
+    output.say(stop + "".join(f", or once {name} {t} is reached" for name, t in plan.targets.items()))
+
+
+def _value(name: str, value: Any, unit: str) -> str:  # noqa: ANN401
+    if isinstance(value, str):
+        return f"{name} {value}"
+    return f"{name} {value:.5g}{'' if unit == 'dimensionless' else ' ' + unit}"
+
+
+def _lab_time(checked: Checked) -> tuple[float, str]:
+    """Return seconds for the whole budget, and the instrument that holds it up (empty where none does).
+
+    No less than the busiest instrument works, and no less than the experiments take side by side; averaged over candidates.
+    """
+    plan, space = checked.plan, checked.campaign.space
+    count = min(_SAMPLED, len(space.pool)) if space.pool is not None else _SAMPLED
+    candidates: list[Candidate] = space.decode(uniform(space, count, np.random.default_rng(checked.campaign.seed)))
+
+    def mean(steps: list[StepPlan]) -> float:
+        return float(np.mean([sum(s.action.seconds(s.values(c)) for s in steps) for c in candidates]))
+
+    busy = {name: mean([s for s in plan.steps if s.instrument == name]) for name in {s.instrument for s in plan.steps}}
+    side_by_side = mean(list(plan.steps)) * plan.budget / plan.concurrency
+    name, most = max(busy.items(), key=lambda item: item[1])
+    if most * plan.budget > side_by_side:
+        return most * plan.budget, name
+    return side_by_side, ""

@@ -1,0 +1,201 @@
+"""`sdl run`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sdl.cli.live import LiveView, PlainLines
+from sdl.cli.outcome import BAD_INPUT, CODE_OF_STATE, FAILED, STOPPED, Output, code_of, complain, home_of
+from sdl.cli.summary import Summary, describe_best, summary_of
+from sdl.engine import Engine, HookList, Hooks, ProcessWorker, Session, open_session
+from sdl.errors import InputError, SdlError
+from sdl.ledger import Ledger
+from sdl.preflight import Checked, check
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def run_campaign(
+    file: Path,
+    home: Path | None,
+    name: str | None,
+    seed: int | None,
+    overrides: tuple[str, ...],
+    engine: str,
+    simulate: bool,
+    output: Output,
+) -> int:
+    """Run a campaign to its end; returns the exit code."""
+    checked = check(file, overrides=overrides, name=name, seed=seed, simulate=simulate)
+    folder = home_of(home)
+    session = open_session(checked, folder, simulate=simulate)
+    title = checked.campaign.name
+    if session.is_done:
+        session.ledger.close()
+        output.say(f"campaign '{title}' is done; nothing to do")
+        return _tell(folder, title, output, None)
+    output.say(f"campaign '{title}' {'begins' if session.is_new else 'goes on'}; ledger {folder}")
+    watcher = _watcher(checked, output)
+    failure: SdlError | None = None
+    try:
+        if engine == "local":
+            asyncio.run(_local(session, watcher, output, _how_to_go_on(file, checked, folder)))
+        else:
+            _with_prefect(session, watcher, output, folder, _how_to_go_on(file, checked, folder))
+    except SdlError as error:
+        failure = error
+    finally:
+        if isinstance(watcher, LiveView):
+            watcher.close()
+    if failure is not None:
+        complain(str(failure))
+    return _tell(folder, title, output, failure)
+
+
+def _watcher(checked: Checked, output: Output) -> PlainLines | LiveView:
+    if output.as_json or not sys.stdout.isatty():
+        return PlainLines(output)
+    campaign = checked.campaign
+    units = {n: p.unit for n, p in campaign.space.parameters.items()}
+    return LiveView(units, {o: campaign.unit_of(o) for o in campaign.outcomes})
+
+
+def _how_to_go_on(file: Path, checked: Checked, home: Path) -> str:
+    return f"go on with: sdl run {file} --home {home}" + (
+        f" --name {checked.campaign.name}" if "name" in checked.campaign.document.overridden else ""
+    )
+
+
+async def _local(session: Session, hooks: Hooks, output: Output, go_on: str) -> None:
+    await drive(session, HookList(hooks), lambda engine: None, go_on, output)
+
+
+async def drive(
+    session: Session,
+    hooks: Hooks,
+    ready: Callable[[Engine], None],
+    go_on: str,
+    output: Output,
+    around: Callable[[Engine], Awaitable[Any]] | None = None,
+) -> None:
+    """Run a session's engine with Ctrl-C in place, and let everything go afterwards."""
+    worker = ProcessWorker()
+    try:
+        engine = await session.engine(worker, hooks)
+        ready(engine)
+        with _CtrlC(engine, go_on, output):
+            if around is None:
+                await engine.run()
+            else:
+                await around(engine)
+    finally:
+        await worker.close()
+        await session.close()
+
+
+def _with_prefect(session: Session, watcher: Hooks, output: Output, home: Path, go_on: str) -> None:
+    try:
+        from sdl_flows import launch
+    except ImportError as error:
+        raise InputError(
+            f"the Prefect engine needs the extra sdl[prefect] ({error}); install it, or use --engine local"
+        ) from error
+    launch.configure(home, output.say)
+
+    async def go() -> None:
+        hooks = launch.hooks(session, home)
+        await drive(
+            session,
+            HookList(hooks, watcher),
+            lambda engine: None,
+            go_on,
+            output,
+            lambda engine: launch.run(engine, hooks),
+        )
+
+    asyncio.run(go())
+
+
+class _CtrlC:
+    """First Ctrl-C: no new step, running ones finish. Second: abort and safe state. Third: leave at once."""
+
+    def __init__(self, engine: Engine, go_on: str, output: Output) -> None:
+        self._engine = engine
+        self._go_on = go_on
+        self._output = output
+        self._count = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._before = signal.signal(signal.SIGINT, self._signalled)
+        self._term = signal.signal(signal.SIGTERM, self._signalled)
+
+    def __exit__(self, *exc: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+        signal.signal(signal.SIGTERM, self._term)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._count += 1
+        if self._count >= 3:
+            complain(
+                f"leaving at once; commands under way stay open and are asked about at the next start; {self._go_on}"
+            )
+            os._exit(STOPPED)
+        self._loop.call_soon_threadsafe(self._pressed, self._count)
+
+    def _pressed(self, count: int) -> None:
+        if count == 1:
+            complain(f"stopping: no new step begins, running ones finish (again: abort and safe state); {self._go_on}")
+            self._engine.stop("Ctrl-C")
+        else:
+            complain(f"aborting running steps and making every instrument safe (again: leave at once); {self._go_on}")
+            self._tasks.append(asyncio.ensure_future(self._engine.abort()))
+
+
+def _tell(home: Path, name: str, output: Output, failure: SdlError | None) -> int:
+    """Write the report, say how the campaign stands, and return the exit code."""
+    ledger = Ledger(home)
+    try:
+        summary = summary_of(ledger, name)
+        report = _report(ledger, name, home)
+    finally:
+        ledger.close()
+    state = "failed" if failure is not None else summary.state
+    _say_end(summary, state, report, output)
+    data = {**summary.as_json(), "state": state, "report": None if report is None else str(report)}
+    if failure is not None:
+        data["error"] = str(failure)
+    output.emit(data)
+    if failure is not None:
+        return BAD_INPUT if code_of(failure) == BAD_INPUT and not summary.journal.started else FAILED
+    return CODE_OF_STATE.get(state, FAILED)
+
+
+def _say_end(summary: Summary, state: str, report: Path | None, output: Output) -> None:
+    counts = summary.counts()
+    output.say(f"{summary.name}: {state}{'' if summary.reason is None else f' ({summary.reason})'}")
+    output.say(f"  experiments: {counts['started']} started, {counts['done']} done, {counts['failed']} failed")
+    output.say(f"  best: {describe_best(summary)}")
+    for question in summary.open_questions():
+        output.say(f"  question {question.question}: {question.text}")
+    if report is not None:
+        output.say(f"  report: {report}")
+
+
+def _report(ledger: Ledger, name: str, home: Path) -> Path | None:
+    from sdl.report import write_report
+
+    path = home / "reports" / f"{name}.html"
+    path.parent.mkdir(exist_ok=True)
+    write_report(ledger, name, path)
+    return path

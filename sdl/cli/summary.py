@@ -1,0 +1,118 @@
+"""How a campaign stands, in one object: read from the ledger alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sdl.loop import CampaignState
+from sdl.objective import best_of
+from sdl.preflight import recorded_draft
+
+if TYPE_CHECKING:
+    from sdl.campaign import Draft
+    from sdl.ledger import Ledger
+    from sdl.loop import ExperimentRecord
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a campaign stands.
+
+    Attributes:
+        name: of the campaign.
+        state: running, waiting, interrupted, stopped, failed or done.
+        reason: why it ended, or None.
+        state_of: the fold of its journal.
+        best: the best feasible experiment, or None.
+        draft: the campaign as recorded.
+        owner: (pid, machine) of the last process.
+    """
+
+    name: str
+    state: str
+    reason: str | None
+    journal: CampaignState
+    best: ExperimentRecord | None
+    draft: Draft
+    owner: tuple[int, str]
+
+    def unit_of(self, outcome: str) -> str:
+        """Return the declared unit of an outcome."""
+        wanted = self.draft.objectives.get(outcome) or self.draft.outcome_constraints.get(outcome)
+        return "dimensionless" if wanted is None else wanted.unit
+
+    def counts(self) -> dict[str, int]:
+        """Return how many experiments are in which state."""
+        return {
+            "started": self.journal.started,
+            "done": len(self.journal.in_state("done")),
+            "failed": len(self.journal.in_state("failed")),
+            "aborted": len(self.journal.in_state("aborted")),
+            "running": len(self.journal.in_state("running")),
+        }
+
+    def best_as_json(self) -> dict[str, Any] | None:
+        """Return the best experiment as JSON, or None."""
+        if self.best is None:
+            return None
+        return {
+            "experiment": self.best.number,
+            "parameters": dict(self.best.candidate),
+            "outcomes": {
+                name: {"value": e.value, "uncertainty": e.uncertainty, "unit": self.unit_of(name)}
+                for name, e in self.best.outcomes.items()
+            },
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the whole as JSON."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "reason": self.reason,
+            "experiments": self.counts(),
+            "best": self.best_as_json(),
+            "questions": [
+                {"id": q.question, "experiment": q.experiment, "text": q.text} for q in self.open_questions()
+            ],
+        }
+
+    def open_questions(self) -> list[Any]:
+        """Return the questions that only a person can settle."""
+        return list(self.journal.questions.values())
+
+
+def summary_of(ledger: Ledger, name: str) -> Summary:
+    """Return how a campaign stands.
+
+    Raises:
+        LedgerError: no such campaign.
+    """
+    draft = recorded_draft(ledger, name)
+    row = ledger.campaign(name) or {}
+    journal = CampaignState(ledger.rows(name))
+    state = str(row.get("state", "created"))
+    if state in {"running", "created"}:
+        state = "running" if ledger.is_owned(name) else "interrupted"
+    objectives = {k: v for k, v in draft.objectives.items() if v is not None}
+    constraints = {k: v for k, v in draft.outcome_constraints.items() if v is not None}
+    done = journal.in_state("done")
+    index = best_of(next(iter(objectives.items())), constraints, [e.outcomes for e in done]) if objectives else None
+    owner = (int(row.get("pid") or 0), str(row.get("host") or "?"))
+    return Summary(name, state, row.get("reason"), journal, None if index is None else done[index], draft, owner)
+
+
+def describe_best(summary: Summary) -> str:
+    """Return the best experiment in a line."""
+    if summary.best is None:
+        return "no feasible result yet"
+    parameters = ", ".join(
+        f"{k} {v}" if isinstance(v, str) else f"{k} {v:.5g}" for k, v in summary.best.candidate.items()
+    )
+    outcomes = ", ".join(
+        f"{name} {e.value:.5g}{'' if e.uncertainty is None else f' ± {e.uncertainty:.2g}'}"
+        f"{'' if summary.unit_of(name) == 'dimensionless' else ' ' + summary.unit_of(name)}"
+        for name, e in summary.best.outcomes.items()
+    )
+    return f"experiment {summary.best.number}: {outcomes} at {parameters}"

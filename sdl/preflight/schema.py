@@ -1,0 +1,161 @@
+"""The JSON Schema of the whole grammar, the settings of planners and installed drivers included; for editors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sdl import __version__
+from sdl.analysis import analysis_names
+from sdl.campaign.load import CONSTRAINTS, PARAMETERS
+from sdl.campaign.model import ClockSpec
+from sdl.driver import driver_names, get_driver
+from sdl.errors import DriverError
+from sdl.objective import Objective, OutcomeConstraint, Target
+from sdl.planners.registry import get_planner, planner_names
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Json = dict[str, Any]
+
+
+class _Definitions:
+    """Gathers the schemas of models under `$defs`."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, Json] = {}
+
+    def of(self, model: type[BaseModel], name: str, extra: Json | None = None) -> Json:
+        """Return a reference to a model's schema, with further required properties."""
+        schema = model.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
+        for inner, definition in schema.pop("$defs", {}).items():
+            self.all[f"{name}.{inner}"] = definition
+        if extra:
+            schema["properties"] = {**extra, **schema.get("properties", {})}
+            schema["required"] = [*extra, *schema.get("required", [])]
+        schema["additionalProperties"] = False
+        self.all[name] = schema
+        return {"$ref": f"#/$defs/{name}"}
+
+
+def campaign_schema() -> Json:
+    """Return the JSON Schema (draft 2020-12) of a campaign file."""
+    definitions = _Definitions()
+    parameters = [definitions.of(model, f"parameter.{kind}") for kind, model in PARAMETERS.items()]
+    constraints = [definitions.of(model, f"constraint.{kind}") for kind, model in CONSTRAINTS.items()]
+    planners = [
+        definitions.of(get_planner(name).settings_model, f"planner.{name}", {"type": {"const": name}})
+        for name in planner_names()
+    ]
+    lab = _lab(definitions)
+    target = definitions.of(Target, "target")
+    step = _object(
+        {
+            "instrument": {"type": "string", "description": "name of an instrument of the lab"},
+            "action": {"type": "string", "description": "one of its actions"},
+            "with": {
+                "type": "object",
+                "description": "argument: number, quantity ('2 g'), text, or $parameter",
+                "additionalProperties": {"type": ["number", "string", "boolean"]},
+            },
+            "analysis": {"enum": list(analysis_names()), "description": "turns the step's artefacts into outcomes"},
+            "gives": {
+                "type": "object",
+                "description": "outcome: field of the action's result or of the analysis",
+                "additionalProperties": {"type": "string"},
+            },
+        },
+        ["instrument", "action"],
+    )
+    protocol = {"type": "array", "minItems": 1, "items": step}
+    schema = _object(
+        {
+            "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"},
+            "description": {"type": "string"},
+            "space": _object(
+                {
+                    "parameters": {"type": "object", "minProperties": 1, "additionalProperties": {"oneOf": parameters}},
+                    "constraints": {"type": "array", "items": {"oneOf": constraints}},
+                    "candidates": _object(
+                        {"table": {"type": "string", "description": "CSV or Parquet file"}}, ["table"]
+                    ),
+                },
+                ["parameters"],
+            ),
+            "objectives": {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": definitions.of(Objective, "objective"),
+            },
+            "outcome_constraints": {
+                "type": "object",
+                "additionalProperties": definitions.of(OutcomeConstraint, "outcome_constraint"),
+            },
+            "protocol": protocol,
+            "sources": {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": _object({"protocol": protocol}, ["protocol"]),
+            },
+            "lab": {"oneOf": [{"type": "string", "description": "a lab file beside the campaign file"}, lab]},
+            "concurrency": {"type": "integer", "minimum": 1, "maximum": 10000, "default": 1},
+            "planner": {"oneOf": planners},
+            "stop": _object(
+                {
+                    "experiments": {"type": "integer", "minimum": 1},
+                    "target": {"type": "object", "additionalProperties": target},
+                },
+                ["experiments"],
+            ),
+            "seed": {"type": "integer", "minimum": 0, "default": 0},
+        },
+        ["name", "space", "objectives", "lab", "planner", "stop"],
+    )
+    schema["oneOf"] = [{"required": ["protocol"]}, {"required": ["sources"]}]
+    return _document(schema, "campaign", definitions)
+
+
+def lab_schema() -> Json:
+    """Return the JSON Schema (draft 2020-12) of a lab file."""
+    definitions = _Definitions()
+    _lab(definitions)
+    return _document(definitions.all.pop("lab"), "lab", definitions)
+
+
+def _document(schema: Json, what: str, definitions: _Definitions) -> Json:
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"sdl {what} file, version {__version__}",
+        **schema,
+        "$defs": dict(sorted(definitions.all.items())),
+    }
+
+
+def _object(properties: Json, required: list[str]) -> Json:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _lab(definitions: _Definitions) -> Json:
+    instruments = []
+    for name in driver_names():
+        try:
+            driver = get_driver(name)
+        except DriverError:
+            instruments.append(_object({"driver": {"const": name}, "settings": {"type": "object"}}, ["driver"]))
+            continue
+        settings = definitions.of(driver.settings_model, f"driver.{name}")
+        needed = any(f.is_required() for f in driver.settings_model.model_fields.values())
+        required = ["driver", "settings"] if needed else ["driver"]
+        instruments.append(_object({"driver": {"const": name}, "settings": settings}, required))
+    definitions.all["lab"] = _object(
+        {
+            "name": {"type": "string"},
+            "description": {"type": "string"},
+            "clock": definitions.of(ClockSpec, "clock"),
+            "world": {"type": "object", "properties": {"seed": {"type": "integer", "minimum": 0}}},
+            "instruments": {"type": "object", "minProperties": 1, "additionalProperties": {"oneOf": instruments}},
+            "allow_real": {"type": "boolean", "default": False},
+        },
+        ["instruments"],
+    )
+    return {"$ref": "#/$defs/lab"}
