@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from sdl.errors import ClockError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 Moment = float
 """A moment in time: seconds since 1970-01-01 UTC."""
@@ -35,6 +37,14 @@ VIRTUAL_EPOCH: Moment = datetime(2000, 1, 1, tzinfo=UTC).timestamp()
 def utc_text(moment: Moment) -> str:
     """Return the moment as ISO 8601 in UTC with microseconds."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds")
+
+
+def on_grid(moment: Moment) -> Moment:
+    """Return the moment on the grid of whole microseconds on which the journal writes it down.
+
+    Moments of virtual time lie on this grid, so that a campaign goes on at exactly the moment at which it was cut off.
+    """
+    return round(moment * 1e6) / 1e6
 
 
 @dataclass(frozen=True)
@@ -77,21 +87,22 @@ class Clock(Protocol):
     async def wait_for(self, future: asyncio.Future[None]) -> None:
         """Wait for a future of `event`, counted as waiting."""
 
-    def actor(self) -> _Actor:
+    def actor(self) -> AbstractContextManager[None]:
         """Return a context manager: within it, a task counts as an actor that time waits for."""
 
 
-class _Actor(Protocol):
-    def __enter__(self) -> None: ...
-    def __exit__(self, *exc: object) -> None: ...
+def _finite(seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise ClockError(f"nobody can wait for a moment or a time of {seconds!r} seconds")
+    return seconds
 
 
 class RealClock:
     """The clock on the wall, or that clock run faster by a factor."""
 
     def __init__(self, factor: float = 1.0, start: Moment | None = None) -> None:
-        if not factor > 0:
-            raise InputError(f"clock: the factor must be above 0, got {factor:g}")
+        if not 0 < factor < math.inf:
+            raise InputError(f"clock: the factor must be above 0 and finite, got {factor:g}")
         self.settings = ClockSettings("real") if factor == 1.0 else ClockSettings("scaled", factor)
         self._factor = factor
         self._zero = time.monotonic()
@@ -109,12 +120,15 @@ class RealClock:
 
     async def sleep_until(self, moment: Moment, key: Key = (0, 0)) -> None:
         """Wait until the moment; `key` plays no part in real time."""
-        while (left := moment - self.now()) > 0:
+        _finite(moment)
+        while (left := moment - self.now()) > 0:  # noqa: ASYNC110  a clock waits for time itself
             await asyncio.sleep(left / self._factor)
 
     async def sleep(self, seconds: float, key: Key = (0, 0)) -> None:
-        """Wait for some seconds of lab time."""
-        await self.sleep_until(self.now() + seconds, key)
+        """Wait for some seconds of lab time, by the monotonic clock: a correction of the wall clock changes nothing."""
+        end = self.elapsed() + _finite(seconds)
+        while (left := end - self.elapsed()) > 0:  # noqa: ASYNC110  a clock waits for time itself
+            await asyncio.sleep(left / self._factor)
 
     def event(self) -> asyncio.Future[None]:
         """Return a future to be waited for."""
@@ -135,6 +149,23 @@ class RealClock:
         yield
 
 
+class _Waiting(asyncio.Future[None]):
+    """What a task waits for in virtual time; a task that is cancelled counts as working from that very moment.
+
+    Were it counted only when it gets to run, another actor that begins to wait meanwhile could let time pass without it.
+    """
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self._virtual = clock
+
+    def cancel(self, msg: object = None) -> bool:
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self._virtual.woken(self)
+        return cancelled
+
+
 class VirtualClock:
     """Time that stands still until every actor waits, then jumps to the next moment anybody waits for."""
 
@@ -145,7 +176,7 @@ class VirtualClock:
         self._working = 0
         self._order = itertools.count()
         self._sleepers: list[tuple[Moment, Key, int, asyncio.Future[None]]] = []
-        self._waited_for: set[asyncio.Future[None]] = set()
+        self._waiting: dict[asyncio.Future[None], None] = {}  # in the order of arrival, which a set would not keep
 
     def now(self) -> Moment:
         """Return the present virtual moment."""
@@ -167,8 +198,8 @@ class VirtualClock:
 
     async def sleep_until(self, moment: Moment, key: Key = (0, 0)) -> None:
         """Wait for a virtual moment; waiters of one instant go on one at a time, in the order of their keys."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (max(moment, self._now), key, next(self._order), future))
+        future = self.event()
+        heapq.heappush(self._sleepers, (max(_finite(moment), self._now), key, next(self._order), future))
         await self._wait(future)
 
     async def sleep(self, seconds: float, key: Key = (0, 0)) -> None:
@@ -177,34 +208,33 @@ class VirtualClock:
 
     def event(self) -> asyncio.Future[None]:
         """Return a future to be waited for."""
-        return asyncio.get_running_loop().create_future()
+        return _Waiting(self)
 
     def settle(self, future: asyncio.Future[None]) -> None:
         """Wake whoever waits for the future; they count as working from this moment, not from when they get to run."""
         if not future.done():
-            if future in self._waited_for:
-                self._waited_for.remove(future)
-                self._working += 1
+            self.woken(future)
             future.set_result(None)
+
+    def woken(self, future: asyncio.Future[None]) -> None:
+        """Count whoever waits for the future as working again; called by what wakes them."""
+        if future in self._waiting:
+            del self._waiting[future]
+            self._working += 1
 
     async def wait_for(self, future: asyncio.Future[None]) -> None:
         """Wait for a future of `event`; only one task may wait for it."""
         if future.done():
             return
-        self._waited_for.add(future)
+        if future in self._waiting:
+            raise ClockError("two tasks wait for the same future; give each one of its own")
         await self._wait(future)
 
     async def _wait(self, future: asyncio.Future[None]) -> None:
+        self._waiting[future] = None
         self._working -= 1
         self._advance()
-        try:
-            await future
-        except asyncio.CancelledError:
-            # Woken by cancellation, not by the clock: count as working again, unless the clock had woken us too.
-            if not future.done() or future.cancelled():
-                self._working += 1
-            self._waited_for.discard(future)
-            raise
+        await future
 
     def _advance(self) -> None:
         """Wake the next sleeper if nobody works."""
@@ -215,16 +245,13 @@ class VirtualClock:
             if future.done():
                 continue  # cancelled while it slept
             self._now = max(self._now, moment)
-            self._working += 1
-            future.set_result(None)
+            self.settle(future)
             return
-        if self._waited_for:
-            error = ClockError("virtual time stands still: every actor waits for another, and none for a moment in time")
-            for future in list(self._waited_for):
-                self._waited_for.discard(future)
-                if not future.done():
-                    self._working += 1
-                    future.set_exception(error)
+        for future in list(self._waiting):
+            self.woken(future)
+            future.set_exception(
+                ClockError("virtual time stands still: every actor waits for another, and none for a moment in time")
+            )
 
 
 def make_clock(settings: ClockSettings, start: Moment | None = None) -> Clock:

@@ -129,6 +129,8 @@ class Engine:
         """
         with self.clock.actor():
             await self.hooks.started(self.view())
+            # Before anything is sent: what a dead process left open may still occupy its instrument.
+            self.lab.reserve((c.intended.command, c.intended.instrument) for c in self.state.open_commands())
             try:
                 end = await self._loop()
             except Exception as error:

@@ -8,13 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sdl.driver import ArtefactRef, Command, Context, Health, Instrument, Reconciled, Reply, SafeReport
-from sdl.errors import DriverError, InstrumentFault, LimitError, OutcomeUnknown, ProtocolError
+from sdl.errors import (
+    ClockError,
+    DriverError,
+    InstrumentFault,
+    LedgerError,
+    LimitError,
+    NameInUseError,
+    OutcomeUnknown,
+    ProtocolError,
+)
 from sdl.lab.queue import InstrumentQueue
 from sdl.ledger import Ownership
+from sdl.ledger.ownership import owner_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +54,9 @@ class EmbeddedLab:
         locks: folder of the locks by which real instruments belong to one process.
     """
 
-    def __init__(self, plan: LabPlan, clock: Clock, store: Store, world: World | None, locks: Path | None = None) -> None:
+    def __init__(
+        self, plan: LabPlan, clock: Clock, store: Store, world: World | None, locks: Path | None = None
+    ) -> None:
         self.plan = plan
         self.clock = clock
         self.world = world
@@ -64,37 +78,59 @@ class EmbeddedLab:
             NameInUseError: a real instrument belongs to another process.
         """
         failures = []
-        for name, plan in self.plan.instruments.items():
-            if plan.description.nature == "real" and self._locks is not None:
-                self._claim(name, plan)
-            instrument = plan.make(name, plan.settings, clock=self.clock, world=self.world)
-            instrument.store = self._store
-            self.instruments[name] = instrument
-            try:
-                await instrument.connect()
-            except Exception as error:  # noqa: BLE001  all that fail are named together
-                failures.append(f"{name} ({plan.driver}): {type(error).__name__}: {error}")
-        if failures:
-            await self.close()
-            raise DriverError("cannot connect:\n  " + "\n  ".join(failures))
+        try:
+            for name, plan in self.plan.instruments.items():
+                if plan.description.nature == "real" and self._locks is not None:
+                    self._claim(self._locks, name, plan)
+                try:
+                    instrument = plan.make(name, plan.settings, clock=self.clock, world=self.world)
+                    instrument.store = self._store
+                    self.instruments[name] = instrument
+                    await instrument.connect()
+                except Exception as error:  # noqa: BLE001  all that fail are named together
+                    failures.append(f"{name} ({plan.driver}): {type(error).__name__}: {error}")
+            if failures:
+                raise DriverError("cannot connect:\n  " + "\n  ".join(failures))
+        except BaseException:
+            await self._let_go()
+            raise
 
-    def _claim(self, name: str, plan: InstrumentPlan) -> None:
-        if self._locks is None:
-            return
-        claim = Ownership(self._locks, f"instrument-{self.plan.name}-{name}-{plan.driver}")
-        claim.take()
+    def _claim(self, locks: Path, name: str, plan: InstrumentPlan) -> None:
+        claim = Ownership(locks, f"instrument-{self.plan.name}-{name}-{plan.driver}")
+        try:
+            claim.take()
+        except NameInUseError as error:
+            pid, host = owner_of(claim.path)
+            raise NameInUseError(
+                f"instrument '{name}' ({plan.driver}) of lab '{self.plan.name}' is being driven by process {pid} on {host}; "
+                "wait for it, or stop it there with Ctrl-C"
+            ) from error
         self._claims.append(claim)
 
     async def close(self) -> None:
-        """Let go of every instrument."""
-        for instrument in self.instruments.values():
-            await instrument.close()
+        """Let go of every instrument.
+
+        Raises:
+            InstrumentFault: one could not be let go of; the others were.
+        """
+        failures = await self._let_go()
+        if failures:
+            raise InstrumentFault("cannot be let go of:\n  " + "\n  ".join(failures))
+
+    async def _let_go(self) -> list[str]:
+        failures = []
+        for name, instrument in self.instruments.items():
+            try:
+                await instrument.close()
+            except Exception as error:  # noqa: BLE001  the others must be let go of too
+                failures.append(f"{name}: {type(error).__name__}: {error}")
         self.instruments.clear()
         for claim in self._claims:
             claim.release()
         self._claims.clear()
         if self.world is not None:
             self.world.close()
+        return failures
 
     async def execute(self, command: Command, begins_sample: bool, progress: Progress | None = None) -> Reply:
         """Queue for the instrument, carry the command out, and answer; see `Lab.execute`."""
@@ -128,22 +164,22 @@ class EmbeddedLab:
         self._running[command.id] = (command, task)
         status, values, error = "succeeded", {}, None
         try:
-            values = dict(await task)
+            values = {name: _plain(value) for name, value in (await task).items()}
             error = spec.check_result(values)
             if error is not None:
                 status, error = "failed", f"the result cannot be used: {error}"
         except asyncio.CancelledError:
-            if command.id not in self._aborted:
+            here = asyncio.current_task()
+            if here is not None and here.cancelling() and command.id not in self._aborted:
                 raise
-            status, error = "aborted", "aborted on request"
-        except OutcomeUnknown as unknown:
-            status, error = "unknown", str(unknown)
-        except InstrumentFault as fault:
-            status, error = "failed", str(fault)
+            status, error = self._broken(command, spec, TimeoutError("the driver gave up by itself"))
+        except (LedgerError, ClockError):
+            raise  # the platform's own failure: it says nothing of the specimen, and the command stays open
         except Exception as broken:  # noqa: BLE001  whatever a driver raises is the experiment's failure, not the campaign's
-            status, error = "failed", f"{type(broken).__name__}: {broken}"
+            status, error = self._broken(command, spec, broken)
         finally:
             self._running.pop(command.id, None)
+            self._aborted.discard(command.id)
         return Reply(
             command=command.id,
             status=status,  # type: ignore[arg-type]
@@ -156,24 +192,56 @@ class EmbeddedLab:
             simulated=self._simulated(command),
         )
 
+    def _broken(self, command: Command, spec: ActionSpec, error: Exception) -> tuple[str, str]:
+        """Return status and words for an action that ended with an error."""
+        if command.id in self._aborted:
+            return "aborted", "aborted on request" if isinstance(error, TimeoutError) else str(error)
+        if isinstance(error, InstrumentFault):
+            return "failed", str(error)
+        if isinstance(error, OutcomeUnknown):
+            return "unknown", str(error)
+        said = f"{type(error).__name__}: {error}"
+        if spec.effect == "irreversible" and isinstance(error, TimeoutError | ConnectionError | EOFError):
+            return "unknown", f"{said}: the transport broke, and what happened at the instrument is not known"
+        return "failed", said
+
+    def reserve(self, commands: Iterable[tuple[str, str]]) -> None:
+        """Keep instruments for commands of a dead process; see `Lab.reserve`."""
+        for command, instrument in commands:
+            self._queues[instrument].reserve(command)
+
     async def reconcile(self, command: Command) -> Reply | None:
         """Ask the instrument what became of a command that a dead process sent; see `Lab.reconcile`."""
-        instrument = self.instruments[command.instrument]
+        try:
+            return await self._reconcile(command)
+        finally:
+            self._queues[command.instrument].release(command.id)
+
+    async def _reconcile(self, command: Command) -> Reply | None:
+        spec = self._spec(command)
+        simulated = self._simulated(command)
+        text = "the process died while the command was under way, and the instrument cannot say what became of it"
         while True:
-            found: Reconciled = await instrument.reconcile(command)
+            try:
+                found: Reconciled = await self.instruments[command.instrument].reconcile(command)
+            except (LedgerError, ClockError):
+                raise
+            except Exception as broken:  # noqa: BLE001  a driver that cannot be asked does not know
+                said = f"{text}: {type(broken).__name__}: {broken}"
+                return Reply(command.id, "unknown", error=said, simulated=simulated)
             if found.state != "running":
                 break
-            moment = found.ends if found.ends is not None else self.clock.now() + _POLL
+            now = self.clock.now()
+            # One that is late says the past moment again and again: it is asked at intervals.
+            moment = found.ends if found.ends is not None and found.ends > now else now + _POLL
             await self.clock.sleep_until(moment, (command.experiment, command.step))
         if found.state == "not_started":
             return None
-        simulated = self._simulated(command)
         if found.state == "unknown":
-            text = "the process died while the command was under way, and the instrument cannot say what became of it"
             return Reply(command.id, "unknown", error=text, simulated=simulated)
         error = found.error
         if error is None:
-            problem = self.plan.instruments[command.instrument].description.actions[command.action].check_result(found.values)
+            problem = spec.check_result(found.values)
             error = None if problem is None else f"the result cannot be used: {problem}"
         duration = None
         if found.started is not None and found.finished is not None:
@@ -199,7 +267,10 @@ class EmbeddedLab:
         """Abort every running command; each is answered as aborted."""
         for command, task in list(self._running.values()):
             self._aborted.add(command.id)
-            stopped = await self.instruments[command.instrument].abort(command)
+            try:
+                stopped = await self.instruments[command.instrument].abort(command)
+            except Exception:  # noqa: BLE001  the others must be aborted too; safe_state is told what it could not do
+                stopped = False
             if stopped or not self.plan.instruments[command.instrument].description.is_real:
                 task.cancel()
             else:
@@ -212,12 +283,18 @@ class EmbeddedLab:
             try:
                 reports[name] = await instrument.safe_state()
             except Exception as error:  # noqa: BLE001  the others must be made safe too
-                reports[name] = SafeReport(False, f"{type(error).__name__}: {error}")
+                reports[name] = SafeReport(confirmed=False, message=f"{type(error).__name__}: {error}")
         return reports
 
     async def health(self) -> dict[str, Health]:
         """Ask every instrument whether it can work."""
-        return {name: await instrument.health() for name, instrument in self.instruments.items()}
+        found = {}
+        for name, instrument in self.instruments.items():
+            try:
+                found[name] = await instrument.health()
+            except Exception as error:  # noqa: BLE001  one that cannot answer is not healthy
+                found[name] = Health("fault", f"{type(error).__name__}: {error}")
+        return found
 
     def busy(self) -> dict[str, str]:
         """Return instrument → what it is doing."""
@@ -226,7 +303,9 @@ class EmbeddedLab:
             for command, _ in self._running.values()
         }
 
-    def truth(self, instrument: str, action: str, arguments: Mapping[str, object], sample: str) -> dict[str, float] | None:
+    def truth(
+        self, instrument: str, action: str, arguments: Mapping[str, object], sample: str
+    ) -> dict[str, float] | None:
         """Return noise-free outcomes of an action on a sample, where the driver knows them; for benchmark and torture."""
         found = self.instruments[instrument].truth(action, arguments, sample)
         if found is not None and not all(math.isfinite(v) for v in found.values()):
@@ -236,12 +315,20 @@ class EmbeddedLab:
     def _simulated(self, command: Command) -> bool:
         return self.plan.instruments[command.instrument].description.nature in {"simulated", "calculation"}
 
-    def _accept(self, command: Command) -> ActionSpec:
+    def _spec(self, command: Command) -> ActionSpec:
         if command.instrument not in self.plan.instruments:
             raise ProtocolError(f"command {command.id}: the lab has no instrument '{command.instrument}'")
         description = self.plan.instruments[command.instrument].description
         if command.action not in description.actions:
             raise ProtocolError(f"command {command.id}: {command.instrument} has no action '{command.action}'")
+        return description.actions[command.action]
+
+    def _accept(self, command: Command) -> ActionSpec:
+        spec = self._spec(command)
+        try:
+            digest = command.digest
+        except (TypeError, ValueError) as error:
+            raise ProtocolError(f"command {command.id}: its arguments are no JSON: {error}") from error
         epoch = self._epochs.get(command.campaign, 0)
         if command.epoch < epoch:
             raise ProtocolError(
@@ -249,13 +336,18 @@ class EmbeddedLab:
                 f"{epoch} has taken over; nothing was moved"
             )
         if command.id in self._accepted:
-            same = self._accepted[command.id] == command.digest
+            same = self._accepted[command.id] == digest
             raise ProtocolError(
                 f"command {command.id} was accepted before{'' if same else ' with other arguments'}; nothing was moved"
             )
         self._epochs[command.campaign] = command.epoch
-        self._accepted[command.id] = command.digest
-        return description.actions[command.action]
+        self._accepted[command.id] = digest
+        return spec
+
+
+def _plain(value: object) -> object:
+    """Return numpy's scalars as Python's: drivers give them, records cannot hold them."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 async def _quiet(fraction: float, message: str) -> None:

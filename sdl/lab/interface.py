@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -30,6 +30,13 @@ class Lab(Protocol):
 
         Raises:
             ProtocolError: the id was accepted before, or the epoch is old.
+        """
+
+    def reserve(self, commands: Iterable[tuple[str, str]]) -> None:
+        """Keep instruments for commands of a dead process until each was reconciled; they may still be at work on them.
+
+        Args:
+            commands: (command id, instrument) of every open command; given before the first command is sent.
         """
 
     async def reconcile(self, command: Command) -> Reply | None:

@@ -22,6 +22,19 @@ class InstrumentQueue:
         self._arrivals = 0
         self._taken = False
         self._withdrawn: set[asyncio.Future[None]] = set()
+        self._reserved: set[str] = set()
+
+    def reserve(self, command: str) -> None:
+        """Keep the instrument for a command that a dead process sent, until `release`: it may still be at work on it."""
+        self._reserved.add(command)
+        self._taken = True
+
+    def release(self, command: str) -> None:
+        """Say that a reserved command is settled; the last one lets the queue go on."""
+        if command in self._reserved:
+            self._reserved.discard(command)
+            if not self._reserved:
+                self.give()
 
     async def take(self, begins_sample: bool) -> bool:
         """Wait for one's turn; returns False where the command was withdrawn before its turn came."""
@@ -36,6 +49,8 @@ class InstrumentQueue:
         except BaseException:
             if place in self._waiting:
                 self._waiting.remove(place)
+            elif place[2] in self._withdrawn:
+                self._withdrawn.discard(place[2])
             elif place[2].done() and not place[2].cancelled() and place[2].exception() is None:
                 self.give()  # the turn came, but nobody is left to use it
             raise

@@ -101,7 +101,10 @@ def decide(plan: Plan, state: CampaignState, now: float, live: Collection[int] =
     """
     del now
     running = state.in_state("running")
-    decisions: list[Decision] = [Continue(e.number) for e in running if e.number not in live and not e.is_blocked]
+    # In the order in which their open commands were sent, so that queues form again as they were.
+    sent = {c.intended.experiment: c.seq for c in state.open_commands()}
+    waiting = sorted(running, key=lambda e: (sent.get(e.number, 0), e.number))
+    decisions: list[Decision] = [Continue(e.number) for e in waiting if e.number not in live and not e.is_blocked]
     over = finished_because(plan, state)
     proposed = state.in_state("proposed")
     free = plan.concurrency - sum(not e.is_blocked for e in running)

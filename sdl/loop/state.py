@@ -30,9 +30,10 @@ ExperimentState = Literal["proposed", "running", "done", "failed", "aborted"]
 
 @dataclass(frozen=True)
 class CommandState:
-    """A command: what was asked, and what became of it (None while that is open)."""
+    """A command: what was asked, in which row, and what became of it (None while that is open)."""
 
     intended: CommandIntended
+    seq: int
     settled: CommandSettled | None = None
 
     @property
@@ -125,11 +126,11 @@ class CampaignState:
                 self.news += 1
             case CommandIntended() as event:
                 self._by_command[event.command] = (event.experiment, event.step)
-                self._command(event.experiment, event.step, CommandState(event))
+                self._command(event.experiment, event.step, CommandState(event, row.seq))
             case CommandSettled() as event:
                 experiment, step = self._by_command[event.command]
-                intended = self.experiments[experiment].commands[step].intended
-                self._command(experiment, step, CommandState(intended, event))
+                command = self.experiments[experiment].commands[step]
+                self._command(experiment, step, replace(command, settled=event))
             case ObservationRecorded() as event:
                 outcomes = dict(self.experiments[event.experiment].outcomes)
                 if event.status == "retracted":
@@ -154,6 +155,11 @@ class CampaignState:
     def started(self) -> int:
         """How many experiments were started, whatever became of them."""
         return sum(e.state != "proposed" for e in self.experiments.values())
+
+    def open_commands(self) -> list[CommandState]:
+        """Return the commands of which nobody has said yet what became of them, in the order in which they were sent."""
+        running = (c for e in self.in_state("running") for c in e.commands.values() if c.status == "open")
+        return sorted(running, key=lambda c: c.seq)
 
     def in_state(self, *states: ExperimentState) -> list[ExperimentRecord]:
         """Return the experiments in one of the states, in order of number."""

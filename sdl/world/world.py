@@ -8,6 +8,7 @@ on by itself and is over at its time, as it would be in a furnace with its own c
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from sdl.clock import on_grid
 from sdl.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -79,13 +81,14 @@ class World:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._replay(path)
-            self._file = path.open("ab")
+            self._file = path.open("ab", buffering=0)
 
     def begin(self, command: Command, begins: float, duration: float) -> Operation:
         """Record that an effect begins; returns it. The same command twice is two effects in the real world.
 
         Raises:
-            LedgerError: the world already carried this command out (a second execution: the error that must not happen).
+            LedgerError: the world already carried this command out (a second execution: the error that must not happen),
+                or the record cannot be written.
         """
         if command.id in self._operations:
             raise LedgerError(f"command {command.id} was already carried out in the simulated world")
@@ -97,7 +100,7 @@ class World:
             arguments=dict(command.arguments),
             occurrence=command.occurrence,
             begins=begins,
-            ends=begins + duration,
+            ends=on_grid(begins + duration),
         )
         self._write({"effect": "begin", **asdict(operation)})
         self._apply(operation)
@@ -142,9 +145,17 @@ class World:
             if self.path is not None:
                 raise LedgerError(f"the world's record {self.path} is closed")
             return
-        self._file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        line = json.dumps(row, allow_nan=False).encode() + b"\n"
+        size = self._file.tell()
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._file.truncate(size)  # half a line would damage the record
+            raise LedgerError(
+                f"the world's record {self.path} cannot be written: {error.strerror}; nothing moved, free the disk"
+            ) from error
 
     def _replay(self, path: Path) -> None:
         if not path.exists():
@@ -159,11 +170,15 @@ class World:
                 row = json.loads(line)
                 kind = row.pop("effect")
                 if kind == "begin":
+                    if row["command"] in self._operations:
+                        raise ValueError(f"command {row['command']} begins twice")
                     self._apply(Operation(**row))
                 elif kind == "abort":
                     old = self._operations[row["command"]]
                     self._operations[old.command] = replace(old, aborted=row["moment"])
                 else:
                     raise ValueError(f"unknown effect {kind!r}")
-            except (ValueError, KeyError, TypeError) as error:
-                raise LedgerError(f"the world's record {path} is damaged in line {number}: {error}") from error
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise LedgerError(
+                    f"the world's record {path} is damaged in line {number}: {error!r}; restore it from a backup"
+                ) from error
