@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
@@ -13,10 +14,17 @@ Json = dict[str, Any]
 def canonical(data: Any) -> str:  # noqa: ANN401  any JSON
     """Return JSON in the one spelling that is hashed; keys stay in their order, which is that of the user's file.
 
+    Half a surrogate pair, which is no text (a broken byte in what an instrument said), becomes U+FFFD: a result must
+    not be lost because of the words that came with it.
+
     Raises:
         ValueError: NaN or infinity, which JSON does not know.
+        TypeError: what JSON cannot hold.
     """
-    return json.dumps(data, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return _HALVES.sub("\ufffd", json.dumps(data, separators=(",", ":"), allow_nan=False, ensure_ascii=False))
+
+
+_HALVES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)

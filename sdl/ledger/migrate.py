@@ -17,19 +17,28 @@ KNOWN = ("0001",)
 """All schema revisions, oldest first; the last is the present one."""
 
 
-def migrate(engine: Engine, where: str) -> None:
+def migrate(engine: Engine, where: str, *, is_read_only: bool = False) -> None:
     """Upgrade the database to the present schema; does nothing where it is there already.
 
+    Args:
+        engine: whose transactions take the write lock at once: of two processes, the second finds the work done.
+        where: what the database is called in messages.
+        is_read_only: whether this user may not write to it.
+
     Raises:
-        LedgerError: the database was written by a newer version of the platform.
+        LedgerError: the database was written by a newer version of the platform, or by an older one and is read-only.
     """
     revision = _revision(engine)
     if revision == HEAD:
         return
     if revision is not None and revision not in KNOWN:
         raise LedgerError(f"{where} has schema {revision}, which this version does not know; upgrade sdl to open it")
-    from alembic import command  # noqa: PLC0415  a quarter of a second, needed once a home
-    from alembic.config import Config  # noqa: PLC0415
+    if is_read_only:
+        raise LedgerError(
+            f"{where} has schema {revision or 'none'}, is read-only and cannot be brought to {HEAD}; copy it first"
+        )
+    from alembic import command  # a quarter of a second, needed once a home
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))

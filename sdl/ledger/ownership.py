@@ -5,14 +5,19 @@ A frozen process still holds it, a dead one never does; nothing here is a lease 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from typing import IO
 
-from sdl.errors import NameInUseError
+from sdl.errors import LedgerError, NameInUseError
+
+_GLANCE = 0.2
+"""Seconds for which `take` asks again: somebody who looks whether a campaign is owned holds the lock for an instant."""
 
 
 class Ownership:
@@ -25,6 +30,7 @@ class Ownership:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.path = folder / f"{name}.lock"
+        self.name = name
         self._file: IO[str] | None = None
 
     def take(self) -> None:
@@ -32,22 +38,30 @@ class Ownership:
 
         Raises:
             NameInUseError: a live process holds it; it is named by pid and machine.
+            LedgerError: the lock file cannot be written.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = self.path.open("a+")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = self.path.open("a+")
         except OSError as error:
+            raise LedgerError(f"campaign '{self.name}' cannot be locked in {self.path}: {error.strerror}") from error
+        try:
+            _lock(file)
+            file.seek(0)
+            file.truncate()
+            json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
+            file.flush()
+        except BlockingIOError as error:
             pid, host = owner_of(self.path)
             file.close()
             raise NameInUseError(
-                f"campaign '{self.path.stem}' is being run by process {pid} on {host}; "
+                f"campaign '{self.name}' is being run by process {pid} on {host}; "
                 "wait for it, stop it there with Ctrl-C, or choose another --name"
             ) from error
-        file.seek(0)
-        file.truncate()
-        json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
-        file.flush()
+        except OSError as error:
+            with contextlib.suppress(OSError):  # closing tries to write once more; the lock is free all the same
+                file.close()
+            raise LedgerError(f"campaign '{self.name}' cannot be locked in {self.path}: {error.strerror}") from error
         self._file = file
 
     def release(self) -> None:
@@ -57,12 +71,26 @@ class Ownership:
             self._file = None
 
 
+def _lock(file: IO[str]) -> None:
+    """Take the lock or raise BlockingIOError."""
+    last = time.monotonic() + _GLANCE
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > last:
+                raise
+            time.sleep(_GLANCE / 20)
+        else:
+            return
+
+
 def owner_of(path: Path) -> tuple[int, str]:
     """Return pid and machine as the holder of a lock file wrote them down; (0, '?') where it wrote nothing readable."""
     try:
         data = json.loads(path.read_text())
         return int(data["pid"]), str(data["host"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return 0, "?"
 
 
@@ -70,7 +98,7 @@ def is_owned(path: Path) -> bool:
     """Tell whether a live process holds a lock file."""
     try:
         with path.open("r") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
     except FileNotFoundError:
         return False

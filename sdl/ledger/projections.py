@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, insert, select, update
+from sqlalchemy import bindparam, delete, insert, update
 
+from sdl.errors import LedgerError
 from sdl.ledger import tables as t
 from sdl.ledger.events import (
     CampaignCreated,
@@ -28,23 +29,63 @@ from sdl.ledger.events import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection, Executable
+    from sqlalchemy import ColumnElement, Connection, Executable, Table
 
 
 def project(connection: Connection, campaign: str, seq: int, at: str, event: Event) -> None:
-    """Bring the projections up to date with one row, in the transaction that writes the row."""
-    for statement in _statements(campaign, seq, at, event):
-        connection.execute(statement)
+    """Bring the projections up to date with one row, in the transaction that writes the row.
+
+    Raises:
+        LedgerError: the row speaks of something that no earlier row recorded, so that it would vanish without a trace.
+    """
+    for statement, values in _changes(campaign, seq, at, event):
+        result = connection.execute(statement, values)
+        if statement in _MUST_FIND and result.rowcount == 0:
+            raise LedgerError(
+                f"row {seq} of campaign '{campaign}' ({event.kind}) speaks of something that no earlier row recorded; "
+                "a row can only follow those that it builds on"
+            )
 
 
-def _statements(campaign: str, seq: int, at: str, event: Event) -> Iterator[Executable]:
+# Statements are made once and given their values when they are executed: a row then costs a fraction. Names of
+# parameters that choose a row begin with `of_`; all others are columns that are set.
+
+
+def _chosen(table: Table, *columns: str) -> list[ColumnElement[bool]]:
+    return [table.c[name] == bindparam(f"of_{name}") for name in columns]
+
+
+_CAMPAIGN = update(t.campaigns).where(*_chosen(t.campaigns, "name"))
+_ROUND = update(t.rounds).where(*_chosen(t.rounds, "campaign", "round"))
+_EXPERIMENT = update(t.experiments).where(*_chosen(t.experiments, "campaign", "number"))
+_COMMAND = update(t.commands).where(*_chosen(t.commands, "campaign", "id"))
+_STEP = update(t.steps).where(*_chosen(t.steps, "campaign", "command"))
+_DROP_STEP = delete(t.steps).where(*_chosen(t.steps, "campaign", "experiment", "step"))
+_DROP_ARTEFACTS = delete(t.artefacts).where(*_chosen(t.artefacts, "campaign", "command"))
+_ADD = {table.name: insert(table) for table in t.PROJECTIONS}
+
+_MUST_FIND = frozenset({_CAMPAIGN, _ROUND, _EXPERIMENT, _COMMAND})
+
+_Change = tuple["Executable", dict[str, Any]]
+
+
+def _changes(campaign: str, seq: int, at: str, event: Event) -> Iterator[_Change]:
+    """Yield what a row changes: statements with their values."""
     match event:
         case CampaignCreated():
-            yield insert(t.campaigns).values(
-                name=campaign, created=at, seed=event.seed, settings=canonical(event.settings), version=0, epoch=0, state="created"
+            yield _add(
+                t.campaigns,
+                name=campaign,
+                created=at,
+                seed=event.seed,
+                settings=canonical(event.settings),
+                version=0,
+                epoch=0,
+                state="created",
             )
         case VersionRecorded():
-            yield insert(t.versions).values(
+            yield _add(
+                t.versions,
                 campaign=campaign,
                 version=event.version,
                 digest=event.digest,
@@ -57,40 +98,39 @@ def _statements(campaign: str, seq: int, at: str, event: Event) -> Iterator[Exec
         case EpochRaised():
             yield _campaign(campaign, epoch=event.epoch, pid=event.pid, host=event.host, state="running", reason=None)
         case RoundOpened():
-            yield insert(t.rounds).values(
-                campaign=campaign, round=event.round, count=event.count, seed=str(event.seed), opened_seq=seq
+            yield _add(
+                t.rounds,
+                campaign=campaign,
+                round=event.round,
+                count=event.count,
+                seed=str(event.seed),
+                opened_seq=seq,
             )
         case RoundProposed():
-            yield update(t.rounds).where(and_(t.rounds.c.campaign == campaign, t.rounds.c.round == event.round)).values(
-                planner=event.planner,
-                candidates=canonical(event.candidates),
-                diagnostics=canonical(event.diagnostics),
-                environment=canonical(event.environment),
-                seconds=event.seconds,
-            )
-            for index, candidate in enumerate(event.candidates):
-                yield insert(t.experiments).values(
-                    campaign=campaign,
-                    number=event.first + index,
-                    round=event.round,
-                    candidate=canonical(candidate),
-                    state="proposed",
-                )
+            yield from _proposed(campaign, event)
         case ExperimentStarted():
-            yield _experiment(campaign, event.experiment, state="running", source=event.source, sample=event.sample, started=at)
+            values = {"state": "running", "source": event.source, "sample": event.sample, "started": at}
+            yield _experiment(campaign, event.experiment, **values)
         case ExperimentFinished():
             yield _experiment(campaign, event.experiment, state=event.state, reason=event.reason, finished=at)
-        case CommandIntended() | CommandSettled():
-            yield from _command(campaign, event)
+        case CommandIntended():
+            yield from _intended(campaign, event)
+        case CommandSettled():
+            yield from _settled(campaign, event)
         case ObservationRecorded():
             body = {k: v for k, v in event.body().items() if k != "observation"}
-            yield insert(t.observations).values(campaign=campaign, id=event.observation, **body)
+            yield _add(t.observations, campaign=campaign, id=event.observation, **body)
         case QuestionOpened():
             body = {k: v for k, v in event.body().items() if k != "question"}
-            yield insert(t.questions).values(campaign=campaign, id=event.question, state="open", **body)
+            yield _add(t.questions, campaign=campaign, id=event.question, state="open", **body)
         case ModelVersionRecorded():
-            yield insert(t.model_versions).values(
-                campaign=campaign, model=event.model, version=event.version, digest=event.digest, gates=canonical(event.gates)
+            yield _add(
+                t.model_versions,
+                campaign=campaign,
+                model=event.model,
+                version=event.version,
+                digest=event.digest,
+                gates=canonical(event.gates),
             )
         case CampaignEnded():
             yield _campaign(campaign, state=event.state, reason=event.reason)
@@ -98,65 +138,83 @@ def _statements(campaign: str, seq: int, at: str, event: Event) -> Iterator[Exec
             raise TypeError(f"no projection for a row of kind {event.kind}")
 
 
-def _campaign(name: str, **values: Any) -> Executable:  # noqa: ANN401  columns
-    return update(t.campaigns).where(t.campaigns.c.name == name).values(**values)
+def _add(table: Table, **values: Any) -> _Change:  # noqa: ANN401  columns
+    return _ADD[table.name], values
 
 
-def _experiment(campaign: str, number: int, **values: Any) -> Executable:  # noqa: ANN401  columns
-    where = and_(t.experiments.c.campaign == campaign, t.experiments.c.number == number)
-    return update(t.experiments).where(where).values(**values)
+def _campaign(name: str, **values: Any) -> _Change:  # noqa: ANN401  columns
+    return _CAMPAIGN, {"of_name": name, **values}
 
 
-def _command(campaign: str, event: CommandIntended | CommandSettled) -> Iterator[Executable]:
-    if isinstance(event, CommandIntended):
-        yield insert(t.commands).values(
-            id=event.command,
+def _experiment(campaign: str, number: int, **values: Any) -> _Change:  # noqa: ANN401  columns
+    return _EXPERIMENT, {"of_campaign": campaign, "of_number": number, **values}
+
+
+def _proposed(campaign: str, event: RoundProposed) -> Iterator[_Change]:
+    values = {
+        "planner": event.planner,
+        "candidates": canonical(event.candidates),
+        "diagnostics": canonical(event.diagnostics),
+        "environment": canonical(event.environment),
+        "seconds": event.seconds,
+    }
+    yield _ROUND, {"of_campaign": campaign, "of_round": event.round, **values}
+    for index, candidate in enumerate(event.candidates):
+        yield _add(
+            t.experiments,
             campaign=campaign,
-            experiment=event.experiment,
-            step=event.step,
-            instrument=event.instrument,
-            action=event.action,
-            arguments=canonical(event.arguments),
-            samples=canonical(event.samples),
-            occurrence=event.occurrence,
-            digest=event.digest,
-            epoch=event.epoch,
-            state="open",
+            number=event.first + index,
+            round=event.round,
+            candidate=canonical(candidate),
+            state="proposed",
         )
-        where = and_(t.steps.c.campaign == campaign, t.steps.c.experiment == event.experiment, t.steps.c.step == event.step)
-        yield t.steps.delete().where(where)  # a retry takes the step over
-        yield insert(t.steps).values(
-            campaign=campaign,
-            experiment=event.experiment,
-            step=event.step,
-            instrument=event.instrument,
-            action=event.action,
-            state="open",
-        )
-        return
-    yield update(t.commands).where(t.commands.c.id == event.command).values(
-        state=event.status,
-        result=canonical(event.values),
-        error=event.error,
-        started=event.started,
-        finished=event.finished,
-        duration=event.duration,
-        simulated=event.simulated,
-        how=event.how,
+
+
+def _intended(campaign: str, event: CommandIntended) -> Iterator[_Change]:
+    yield _add(
+        t.commands,
+        id=event.command,
+        campaign=campaign,
+        experiment=event.experiment,
+        step=event.step,
+        instrument=event.instrument,
+        action=event.action,
+        arguments=canonical(event.arguments),
+        samples=canonical(event.samples),
+        occurrence=event.occurrence,
+        digest=event.digest,
+        epoch=event.epoch,
+        state="open",
     )
-    of_command = select(t.commands.c.experiment, t.commands.c.step).where(t.commands.c.id == event.command).subquery()
-    yield update(t.steps).where(
-        and_(
-            t.steps.c.campaign == campaign,
-            t.steps.c.experiment == select(of_command.c.experiment).scalar_subquery(),
-            t.steps.c.step == select(of_command.c.step).scalar_subquery(),
-        )
-    ).values(state=event.status)
-    for artefact in event.artefacts:
-        same = and_(
-            t.artefacts.c.campaign == campaign,
-            t.artefacts.c.sha256 == artefact["sha256"],
-            t.artefacts.c.name == artefact["name"],
-        )
-        yield t.artefacts.delete().where(same)  # the same bytes under the same name: the last command counts
-        yield insert(t.artefacts).values(campaign=campaign, command=event.command, **artefact)
+    # A retry takes the step over.
+    yield _DROP_STEP, {"of_campaign": campaign, "of_experiment": event.experiment, "of_step": event.step}
+    yield _add(
+        t.steps,
+        campaign=campaign,
+        experiment=event.experiment,
+        step=event.step,
+        instrument=event.instrument,
+        action=event.action,
+        command=event.command,
+        state="open",
+    )
+
+
+def _settled(campaign: str, event: CommandSettled) -> Iterator[_Change]:
+    values = {
+        "state": event.status,
+        "result": canonical(event.values),
+        "error": event.error,
+        "started": event.started,
+        "finished": event.finished,
+        "duration": event.duration,
+        "simulated": event.simulated,
+        "how": event.how,
+    }
+    yield _COMMAND, {"of_campaign": campaign, "of_id": event.command, **values}
+    # Only where no retry took the step over meanwhile: a late answer says nothing of the newer command.
+    yield _STEP, {"of_campaign": campaign, "of_command": event.command, "state": event.status}
+    # Settled again: the last answer counts, as in the command's own row.
+    yield _DROP_ARTEFACTS, {"of_campaign": campaign, "of_command": event.command}
+    for position, artefact in enumerate(event.artefacts):
+        yield _add(t.artefacts, campaign=campaign, command=event.command, position=position, **artefact)

@@ -11,6 +11,8 @@ from sqlalchemy import select
 from sdl.ledger import tables as t
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection, Select, Table
+
     from sdl.ledger.ledger import Ledger
 
 _JSON = {
@@ -43,6 +45,17 @@ def latest_version(ledger: Ledger, campaign: str) -> dict[str, Any] | None:
 
 def table_of(ledger: Ledger, name: str, campaign: str) -> list[dict[str, Any]]:
     """Return all rows of one projection that belong to a campaign, in order of their keys."""
-    table = t.metadata.tables[name]
-    query = select(table).where(table.c.campaign == campaign).order_by(*table.primary_key.columns)
-    return [decoded(r) for r in ledger.read(query)]
+    return [decoded(r) for r in ledger.read(_query(t.metadata.tables[name], campaign))]
+
+
+def tables_of(connection: Connection, campaign: str) -> dict[str, list[dict[str, Any]]]:
+    """Return every projection's rows that belong to a campaign, in order of their keys; see `Ledger.reading`."""
+    return {
+        table.name: [decoded(dict(r)) for r in connection.execute(_query(table, campaign)).mappings()]
+        for table in t.PROJECTIONS
+    }
+
+
+def _query(table: Table, campaign: str) -> Select[Any]:
+    owner = table.c.name if table is t.campaigns else table.c.campaign
+    return select(table).where(owner == campaign).order_by(*table.primary_key.columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import DDL, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, event
 
 metadata = MetaData()
 
@@ -17,6 +17,26 @@ journal = Table(
     Column("previous", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
 )
+
+GUARDS = (
+    """CREATE TRIGGER journal_never_changed BEFORE UPDATE ON journal
+BEGIN SELECT RAISE(ABORT, 'a journal row is never changed'); END""",
+    """CREATE TRIGGER journal_never_removed BEFORE DELETE ON journal
+BEGIN SELECT RAISE(ABORT, 'a journal row is never removed'); END""",
+    """CREATE TRIGGER journal_follows BEFORE INSERT ON journal
+WHEN NEW.seq IS NOT (SELECT COALESCE(MAX(seq), 0) + 1 FROM journal WHERE campaign = NEW.campaign)
+OR NEW.previous IS NOT COALESCE((SELECT hash FROM journal WHERE campaign = NEW.campaign ORDER BY seq DESC LIMIT 1),
+'0000000000000000000000000000000000000000000000000000000000000000')
+BEGIN SELECT RAISE(ABORT, 'a journal row must follow the last one'); END""",
+)
+"""What SQLite itself refuses, whoever asks: against mistakes, not against malice, for which there is `verify`.
+
+The third also stops `INSERT OR REPLACE`, which would remove a row without asking the second. A migration that has
+Alembic rebuild the table (batch mode) loses them and must make them again.
+"""
+
+for _guard in GUARDS:
+    event.listen(journal, "after_create", DDL(_guard).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
 
 campaigns = Table(
     "campaigns",
@@ -83,6 +103,7 @@ steps = Table(
     Column("step", Integer, primary_key=True, autoincrement=False),
     Column("instrument", String(100), nullable=False),
     Column("action", String(100), nullable=False),
+    Column("command", String(36), nullable=False),  # the last one that was sent for it
     Column("state", String(20), nullable=False),
 )
 
@@ -131,11 +152,12 @@ artefacts = Table(
     "artefacts",
     metadata,
     Column("campaign", String(100), primary_key=True),
-    Column("sha256", String(64), primary_key=True),
-    Column("name", String(300), primary_key=True),
+    Column("command", String(36), primary_key=True),  # two commands may give the same bytes under the same name
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(300), nullable=False),
+    Column("sha256", String(64), nullable=False),
     Column("size", Integer, nullable=False),
     Column("media_type", String(100), nullable=False),
-    Column("command", String(36)),
 )
 
 questions = Table(

@@ -6,17 +6,31 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+GUARDS = (
+    """CREATE TRIGGER journal_never_changed BEFORE UPDATE ON journal
+BEGIN SELECT RAISE(ABORT, 'a journal row is never changed'); END""",
+    """CREATE TRIGGER journal_never_removed BEFORE DELETE ON journal
+BEGIN SELECT RAISE(ABORT, 'a journal row is never removed'); END""",
+    """CREATE TRIGGER journal_follows BEFORE INSERT ON journal
+WHEN NEW.seq IS NOT (SELECT COALESCE(MAX(seq), 0) + 1 FROM journal WHERE campaign = NEW.campaign)
+OR NEW.previous IS NOT COALESCE((SELECT hash FROM journal WHERE campaign = NEW.campaign ORDER BY seq DESC LIMIT 1),
+'0000000000000000000000000000000000000000000000000000000000000000')
+BEGIN SELECT RAISE(ABORT, 'a journal row must follow the last one'); END""",
+)
+"""A copy of what `sdl.ledger.tables` said when this migration was written; a test holds them equal."""
+
 
 def upgrade() -> None:
     """Make the tables."""
     op.create_table('artefacts',
     sa.Column('campaign', sa.String(length=100), nullable=False),
-    sa.Column('sha256', sa.String(length=64), nullable=False),
+    sa.Column('command', sa.String(length=36), nullable=False),
+    sa.Column('position', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('name', sa.String(length=300), nullable=False),
+    sa.Column('sha256', sa.String(length=64), nullable=False),
     sa.Column('size', sa.Integer(), nullable=False),
     sa.Column('media_type', sa.String(length=100), nullable=False),
-    sa.Column('command', sa.String(length=36), nullable=True),
-    sa.PrimaryKeyConstraint('campaign', 'sha256', 'name')
+    sa.PrimaryKeyConstraint('campaign', 'command', 'position')
     )
     op.create_table('campaigns',
     sa.Column('name', sa.String(length=100), nullable=False),
@@ -77,6 +91,9 @@ def upgrade() -> None:
     sa.Column('hash', sa.String(length=64), nullable=False),
     sa.PrimaryKeyConstraint('campaign', 'seq')
     )
+    if op.get_bind().dialect.name == "sqlite":
+        for guard in GUARDS:
+            op.execute(guard)
     op.create_table('model_versions',
     sa.Column('campaign', sa.String(length=100), nullable=False),
     sa.Column('model', sa.String(length=100), nullable=False),
@@ -128,6 +145,7 @@ def upgrade() -> None:
     sa.Column('step', sa.Integer(), autoincrement=False, nullable=False),
     sa.Column('instrument', sa.String(length=100), nullable=False),
     sa.Column('action', sa.String(length=100), nullable=False),
+    sa.Column('command', sa.String(length=36), nullable=False),
     sa.Column('state', sa.String(length=20), nullable=False),
     sa.PrimaryKeyConstraint('campaign', 'experiment', 'step')
     )

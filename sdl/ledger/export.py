@@ -1,0 +1,331 @@
+"""Write a campaign into a file for others: one row an experiment (CSV, Parquet), or everything (JSON)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from sdl.errors import InputError, LedgerError, listed
+from sdl.ledger.events import EpochRaised, ObservationRecorded, RoundOpened, VersionRecorded
+from sdl.ledger.ledger import rows_of
+from sdl.ledger.queries import tables_of
+
+if TYPE_CHECKING:
+    from sdl.ledger.ledger import Ledger, Row
+
+Format = Literal["csv", "parquet", "json"]
+
+_DIMENSIONLESS = "dimensionless"
+
+_Kind = Literal["integer", "number", "text", "flag", "moment"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table of experiments.
+
+    Attributes:
+        header: what stands above it, with its unit: `temperature [degC]`.
+        kind: what its cells are.
+    """
+
+    header: str
+    kind: _Kind
+
+
+@dataclass(frozen=True)
+class ExperimentTable:
+    """One row an experiment, in order of number; an empty cell is None."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class _Campaign:
+    """A campaign at one moment: the journal and its projections."""
+
+    rows: list[Row]
+    tables: Mapping[str, list[dict[str, Any]]]
+
+    @property
+    def head(self) -> tuple[int, str]:
+        return self.rows[-1].seq, self.rows[-1].hash
+
+
+def export(ledger: Ledger, name: str, format: Format, path: Path) -> None:  # noqa: A002  what it is called at the terminal
+    """Write a campaign into a file, whole or not at all, and note the head; a file that is there is replaced.
+
+    JSON carries the head itself. In a ledger that may only be read it is not noted.
+
+    Raises:
+        InputError: there is no such campaign or format, or Parquet's libraries are not installed.
+        LedgerError: the ledger cannot be read, or the file cannot be written.
+    """
+    if format not in get_args(Format):
+        raise InputError(f"'{format}' is no format of an export; there are {listed(get_args(Format))}")
+    campaign = _read(ledger, name)
+    if format == "json":
+        data = json.dumps(_everything(campaign), indent=1, ensure_ascii=False, allow_nan=False).encode()
+    elif format == "csv":
+        data = _csv(_table(campaign))
+    else:
+        data = _parquet(_table(campaign))
+    if not ledger.is_read_only:
+        # Before the file, not after: a note of a head that nobody holds does no harm, a head without its note is lost.
+        ledger.note_head(name, f"export {path}", campaign.head)
+    _write(path, data)
+
+
+def experiment_table(ledger: Ledger, name: str) -> ExperimentTable:
+    """Return one row an experiment: number, state, round, source, sample, parameters, outcomes, times.
+
+    Raises:
+        InputError: there is no such campaign.
+        LedgerError: the ledger cannot be read.
+    """
+    return _table(_read(ledger, name))
+
+
+def _read(ledger: Ledger, name: str) -> _Campaign:
+    with ledger.reading() as connection:
+        rows = rows_of(connection, name)
+        tables = tables_of(connection, name)
+    if not rows:
+        raise ledger.unknown(name)
+    return _Campaign(rows, tables)
+
+
+# --- one row an experiment -------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Columns:
+    """Collects columns in order; a cell is put where its key has a column."""
+
+    order: list[tuple[str, ...]] = field(default_factory=list)
+    columns: dict[tuple[str, ...], Column] = field(default_factory=dict)
+    cells: dict[int, dict[tuple[str, ...], Any]] = field(default_factory=dict)
+
+    def add(self, key: tuple[str, ...], header: str, kind: _Kind) -> None:
+        """Add a column, unless it is there; a header that is taken is told apart by what it is."""
+        if key in self.columns:
+            return
+        if any(c.header == header for c in self.columns.values()):
+            header = f"{header} ({key[0]})"
+        self.order.append(key)
+        self.columns[key] = Column(header, kind)
+
+    def put(self, number: int, key: tuple[str, ...], value: Any) -> None:  # noqa: ANN401
+        """Set a cell."""
+        self.cells.setdefault(number, {})[key] = value
+
+    def table(self) -> ExperimentTable:
+        """Return what was collected."""
+        rows = tuple(tuple(cells.get(k) for k in self.order) for _, cells in sorted(self.cells.items()))
+        return ExperimentTable(tuple(self.columns[k] for k in self.order), rows)
+
+
+_BEFORE: tuple[tuple[str, _Kind], ...] = (
+    ("number", "integer"),
+    ("state", "text"),
+    ("round", "integer"),
+    ("source", "text"),
+    ("sample", "text"),
+)
+_AFTER: tuple[tuple[str, _Kind], ...] = (
+    ("simulated", "flag"),
+    ("started", "moment"),
+    ("finished", "moment"),
+    ("reason", "text"),
+)
+_KINDS: dict[str, _Kind] = {"integer": "integer", "categorical": "text"}
+
+
+def _table(campaign: _Campaign) -> ExperimentTable:
+    table = _Columns()
+    for name, kind in _BEFORE:
+        table.add(("column", name), name, kind)
+    versions = [v["data"] for v in campaign.tables["versions"]]
+    for data in versions:
+        for name, spec in _mapping(data, "space", "parameters").items():
+            table.add(*_parameter(name, spec))
+    for data in versions:
+        declared = {**_mapping(data, "objectives"), **_mapping(data, "outcome_constraints")}
+        for name, spec in declared.items():
+            _add_outcome(table, name, _unit(spec))
+    estimates = _estimates(campaign.rows)
+    for event in estimates.values():
+        _add_outcome(table, event.outcome, event.unit)
+    for name, kind in _AFTER:
+        table.add(("column", name), name, kind)
+
+    of_round = _version_of_round(campaign.rows)
+    simulated = {c["experiment"]: False for c in campaign.tables["commands"]}
+    for command in campaign.tables["commands"]:
+        simulated[command["experiment"]] |= bool(command["simulated"])
+    for experiment in campaign.tables["experiments"]:
+        number = experiment["number"]
+        for name, _ in (*_BEFORE, *_AFTER):
+            table.put(number, ("column", name), experiment.get(name))
+        table.put(number, ("column", "simulated"), simulated.get(number))
+        specs = _mapping(of_round.get(experiment["round"], {}), "space", "parameters")
+        for name, value in experiment["candidate"].items():
+            key, header, kind = _parameter(name, specs.get(name))
+            table.add(key, header, kind)
+            table.put(number, key, value)
+    for event in estimates.values():
+        table.put(event.experiment, ("outcome", event.outcome, event.unit), event.value)
+        table.put(event.experiment, ("uncertainty", event.outcome, event.unit), event.uncertainty)
+    return table.table()
+
+
+def _parameter(name: str, spec: object) -> tuple[tuple[str, ...], str, _Kind]:
+    """Return key, header and kind of a parameter's column; another unit is another column."""
+    unit = _unit(spec)
+    kind = _KINDS.get(str(spec.get("type")), "number") if isinstance(spec, Mapping) else "text"
+    return ("parameter", name, unit, kind), _header(name, unit), kind
+
+
+def _add_outcome(table: _Columns, name: str, unit: str) -> None:
+    table.add(("outcome", name, unit), _header(name, unit), "number")
+    table.add(("uncertainty", name, unit), _header(f"{name} standard uncertainty", unit), "number")
+
+
+def _header(name: str, unit: str) -> str:
+    return name if unit == _DIMENSIONLESS else f"{name} [{unit}]"
+
+
+def _unit(spec: object) -> str:
+    """Return the unit that a parameter, objective or constraint declares."""
+    return str(spec.get("unit", _DIMENSIONLESS)) if isinstance(spec, Mapping) else _DIMENSIONLESS
+
+
+def _mapping(data: object, *keys: str) -> Mapping[str, Any]:
+    for key in keys:
+        data = data.get(key) if isinstance(data, Mapping) else None
+    return data if isinstance(data, Mapping) else {}
+
+
+def _estimates(rows: list[Row]) -> dict[tuple[int, str], ObservationRecorded]:
+    """Return the observation that counts for each (experiment, outcome): the last one, unless it was retracted."""
+    found: dict[tuple[int, str], ObservationRecorded] = {}
+    for row in rows:
+        if isinstance(row.event, ObservationRecorded):
+            key = (row.event.experiment, row.event.outcome)
+            if row.event.status == "retracted":
+                found.pop(key, None)
+            else:
+                found[key] = row.event
+    return found
+
+
+def _version_of_round(rows: list[Row]) -> dict[int, Mapping[str, Any]]:
+    """Return what was in force when each round was opened."""
+    found: dict[int, Mapping[str, Any]] = {}
+    data: Mapping[str, Any] = {}
+    for row in rows:
+        if isinstance(row.event, VersionRecorded):
+            data = row.event.data
+        elif isinstance(row.event, RoundOpened):
+            found[row.event.round] = data
+    return found
+
+
+# --- everything ------------------------------------------------------------------------------------------------------
+
+
+def _everything(campaign: _Campaign) -> dict[str, Any]:
+    """Return all that is known of a campaign as plain data, with the rows that can be verified once more."""
+    tables = {name: [_without(r, "campaign") for r in rows] for name, rows in campaign.tables.items()}
+    artefacts: dict[str, list[dict[str, Any]]] = {}
+    for artefact in tables["artefacts"]:
+        artefacts.setdefault(artefact["command"], []).append(_without(artefact, "command", "position"))
+    seq, digest = campaign.head
+    return {
+        "format": "sdl-export-1",
+        "campaign": tables["campaigns"][0] if tables["campaigns"] else {},
+        "head": {"seq": seq, "hash": digest},
+        "versions": tables["versions"],
+        "environment": [{"at": r.at, **r.event.body()} for r in campaign.rows if isinstance(r.event, EpochRaised)],
+        "rounds": tables["rounds"],
+        "experiments": tables["experiments"],
+        "steps": tables["steps"],
+        "commands": [{**c, "artefacts": artefacts.get(c["id"], [])} for c in tables["commands"]],
+        "observations": tables["observations"],
+        "questions": tables["questions"],
+        "model_versions": tables["model_versions"],
+        "journal": [
+            {
+                "seq": r.seq,
+                "at": r.at,
+                "kind": r.event.kind,
+                "body": r.event.body(),
+                "previous": r.previous,
+                "hash": r.hash,
+            }
+            for r in campaign.rows
+        ],
+    }
+
+
+def _without(row: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {k: v for k, v in row.items() if k not in keys}
+
+
+# --- the files -------------------------------------------------------------------------------------------------------
+
+
+def _csv(table: ExperimentTable) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([c.header for c in table.columns])
+    writer.writerows([[_cell(v) for v in row] for row in table.rows])
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:  # noqa: ANN401
+    """Return a cell's text; numbers in the shortest spelling that reads back to the same bits."""
+    return ("true" if value else "false") if isinstance(value, bool) else value
+
+
+_DTYPES: dict[_Kind, str] = {"integer": "Int64", "number": "float64", "text": "string", "flag": "boolean"}
+
+
+def _parquet(table: ExperimentTable) -> bytes:
+    try:
+        import pandas as pd  # an optional extra, and slow to import
+        import pyarrow as pa  # noqa: F401  what pandas writes Parquet with
+    except ImportError as error:
+        raise InputError("an export to Parquet needs the extra 'tables': pip install 'sdl[tables]'") from error
+    cells: Iterator[tuple[Any, ...]] = zip(*table.rows, strict=True) if table.rows else iter(() for _ in table.columns)
+    columns = {
+        column.header: pd.to_datetime(pd.Series(values, dtype="string"), utc=True, format="ISO8601")
+        if column.kind == "moment"
+        else pd.Series(values, dtype=_DTYPES[column.kind])
+        for column, values in zip(table.columns, cells, strict=True)
+    }
+    file = io.BytesIO()
+    pd.DataFrame(columns).to_parquet(file, engine="pyarrow", index=False)
+    return file.getvalue()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write under another name, flush to the disk, then rename: a crash leaves the whole file or none."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise LedgerError(f"{path} cannot be written: {error.strerror or error}") from error

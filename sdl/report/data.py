@@ -1,0 +1,271 @@
+"""Everything that a report shows, as frozen objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sdl.ledger import EpochRaised, QuestionOpened, RoundOpened, RoundProposed, VersionRecorded
+    from sdl.objective import Estimate, Objective, OutcomeConstraint, Target
+    from sdl.report.expectation import RandomBest
+    from sdl.space import Candidate, Space
+
+NATURES = {
+    "simulated": "simulated",
+    "replay": "replayed",
+    "calculation": "calculated",
+    "manual": "done by hand",
+    "real": "real",
+}
+"""What kind of thing an instrument is → the word for what it gives."""
+
+
+@dataclass(frozen=True)
+class ReportedExperiment:
+    """One experiment.
+
+    Attributes:
+        number, round: from 1.
+        candidate: its point.
+        state: `proposed`, `running`, `done`, `failed` or `aborted`.
+        origin: how the planner came to it, as the round's diagnostics say (`initial`, `model`, …); empty where they
+            do not.
+        source: which source carried it out; empty before it started.
+        sample: id of its sample.
+        outcomes: outcome → valid estimate in the outcome's unit.
+        flagged: outcomes whose observation is flagged.
+        is_feasible: whether it is done, gave the first objective, and keeps all outcome constraints.
+        natures: what kind of instruments took part; `simulated` also where a command's own record says so.
+        started, finished: UTC text of lab time, or None.
+        reason: why it failed or was aborted, or None.
+    """
+
+    number: int
+    round: int
+    candidate: Candidate
+    state: str
+    origin: str
+    source: str
+    sample: str
+    outcomes: Mapping[str, Estimate]
+    flagged: frozenset[str]
+    is_feasible: bool
+    natures: tuple[str, ...]
+    started: str | None
+    finished: str | None
+    reason: str | None
+
+    @property
+    def is_initial(self) -> bool:
+        """Whether it belongs to the initial design, made before a model was asked."""
+        return self.origin.startswith("initial")
+
+
+@dataclass(frozen=True)
+class ReportedCommand:
+    """One command, for the timeline.
+
+    Attributes:
+        experiment, instrument, action: what it was.
+        status: `open`, or the status with which it was settled.
+        started: UTC text of lab time: as the instrument said, else when the command was sent.
+        finished: UTC text, or None where it is not known.
+        error: in words, or None.
+    """
+
+    experiment: int
+    instrument: str
+    action: str
+    status: str
+    started: str
+    finished: str | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class ReportedInstrument:
+    """An instrument of the lab.
+
+    Attributes:
+        name: in the lab.
+        driver: as recorded when the campaign ran, else as written.
+        nature: `real`, `simulated`, `replay`, `manual`, `calculation`; empty where nothing ran yet.
+        written: the driver in the file, where a simulator stood in for it.
+    """
+
+    name: str
+    driver: str
+    nature: str
+    written: str | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A process that ran the campaign: its row, and when that was written."""
+
+    event: EpochRaised
+    at: str
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round of the planner; `proposed` is None where it was never answered."""
+
+    opened: RoundOpened
+    proposed: RoundProposed | None
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """An experiment predicted from all others, in the outcome's unit; `sd` is that of a new measurement."""
+
+    number: int
+    measured: float
+    predicted: float
+    sd: float
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Leave-one-out predictions.
+
+    Attributes:
+        by_outcome: outcome → one entry an experiment.
+        missing: outcome → why there are none, in words.
+    """
+
+    by_outcome: Mapping[str, tuple[LeftOut, ...]] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """What the ledger knows of a campaign up to and with one row of its journal.
+
+    Attributes:
+        name, description: of the campaign.
+        seq, hash: the journal's head that everything here goes up to.
+        state: `created`, `running`, `interrupted`, `waiting`, `stopped`, `failed` or `done`.
+        reason: why it ended, or None.
+        made: UTC text of the wall clock: when the report was made.
+        first, last: UTC text of lab time: the journal's first and last row.
+        clock: `real`, `scaled` or `virtual`.
+        seed: the campaign's.
+        world_seed: the simulated world's, or None where none was stated.
+        settings: what changes the course of the campaign and does not stand in the file.
+        version: the last recorded one.
+        space, objectives, outcome_constraints, targets: as in the campaign.
+        budget, concurrency: as in the campaign.
+        planner: name.
+        planner_settings: as written.
+        experiments: in order of number.
+        best: number of the best feasible experiment by the first objective, or None.
+        random: what random search is expected to find, or None.
+        random_missing: why not, where there is a pool.
+        commands: in the order in which they were sent.
+        instruments: of the lab.
+        questions: open ones.
+        epochs, rounds: in order.
+        predictions: leave-one-out.
+    """
+
+    name: str
+    description: str
+    seq: int
+    hash: str
+    state: str
+    reason: str | None
+    made: str
+    first: str
+    last: str
+    clock: str
+    seed: int
+    world_seed: int | None
+    settings: Mapping[str, Any]
+    version: VersionRecorded
+    space: Space
+    objectives: Mapping[str, Objective]
+    outcome_constraints: Mapping[str, OutcomeConstraint]
+    targets: Mapping[str, Target]
+    budget: int
+    concurrency: int
+    planner: str
+    planner_settings: Mapping[str, Any]
+    experiments: tuple[ReportedExperiment, ...]
+    best: int | None
+    random: RandomBest | None
+    random_missing: str | None
+    commands: tuple[ReportedCommand, ...]
+    instruments: tuple[ReportedInstrument, ...]
+    questions: tuple[QuestionOpened, ...]
+    epochs: tuple[Epoch, ...]
+    rounds: tuple[Round, ...]
+    predictions: Predictions
+
+    @property
+    def objective(self) -> str:
+        """The first objective, by which experiments are compared."""
+        return next(iter(self.objectives))
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Objectives first, then constrained outcomes."""
+        return tuple(dict.fromkeys([*self.objectives, *self.outcome_constraints]))
+
+    def unit_of(self, outcome: str) -> str:
+        """Return the declared unit of an outcome."""
+        wanted = self.objectives.get(outcome) or self.outcome_constraints[outcome]
+        return wanted.unit
+
+    @cached_property
+    def units(self) -> dict[str, str]:
+        """Parameter → declared unit."""
+        return {name: parameter.unit for name, parameter in self.space.parameters.items()}
+
+    @cached_property
+    def best_experiment(self) -> ReportedExperiment | None:
+        """The best feasible experiment, or None."""
+        return next((e for e in self.experiments if e.number == self.best), None)
+
+    @property
+    def started(self) -> tuple[ReportedExperiment, ...]:
+        """Experiments that were started, whatever became of them."""
+        return tuple(e for e in self.experiments if e.state != "proposed")
+
+    def count(self, *states: str) -> int:
+        """Return how many experiments are in one of the states."""
+        return sum(e.state in states for e in self.experiments)
+
+    def progress_value(self, value: float) -> float:
+        """Return what the best-so-far curve shows of a value: itself, or its distance from a number to be matched."""
+        goal = self.objectives[self.objective]
+        return value if goal.value is None else abs(value - float(goal.value))
+
+    @property
+    def larger_is_better(self) -> bool:
+        """Whether the best-so-far curve climbs."""
+        return self.objectives[self.objective].goal == "maximize"
+
+    @cached_property
+    def best_so_far(self) -> tuple[tuple[int, float], ...]:
+        """Experiment number → best feasible progress value up to it, from the first feasible experiment on."""
+        curve: list[tuple[int, float]] = []
+        best: float | None = None
+        for experiment in self.started:
+            if experiment.is_feasible:
+                value = self.progress_value(experiment.outcomes[self.objective].value)
+                if best is None or (value > best if self.larger_is_better else value < best):
+                    best = value
+            if best is not None:
+                curve.append((experiment.number, best))
+        return tuple(curve)
+
+    @property
+    def natures(self) -> tuple[str, ...]:
+        """The kinds of instruments that are known to take part, in the order of `NATURES`."""
+        known = {i.nature for i in self.instruments} | {n for e in self.experiments for n in e.natures}
+        return tuple(n for n in NATURES if n in known)
