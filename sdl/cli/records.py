@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast
 
 from sdl.cli.outcome import home_of
 from sdl.errors import InputError
@@ -13,7 +13,6 @@ from sdl.ledger import Ledger
 
 if TYPE_CHECKING:
     from sdl.audit import Recomputation
-
     from sdl.cli.outcome import Output
     from sdl.planners import History, Problem, Proposal
 
@@ -38,7 +37,7 @@ def export_campaign(name: str, home: Path | None, format_: str, path: Path, outp
     ledger = _opened(home)
     try:
         _known(ledger, name)
-        export(ledger, name, format_, path)
+        export(ledger, name, cast("Literal['csv', 'parquet', 'json']", format_), path)
     finally:
         ledger.close()
     output.say(f"wrote {path}")

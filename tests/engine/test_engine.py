@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from itertools import pairwise
 
 import pytest
+from enginekit import CAMPAIGN, Diary, Gauge, Press, observations, proposals, run, settled
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from enginekit import CAMPAIGN, Diary, Gauge, Press, observations, proposals, run, settled  # noqa: E402
-
-from sdl.engine import Hooks  # noqa: E402
-from sdl.errors import LedgerError, NameInUseError  # noqa: E402
-from sdl.ledger import (  # noqa: E402
+from sdl.engine import Hooks
+from sdl.errors import LedgerError, NameInUseError
+from sdl.ledger import (
     CommandIntended,
     CommandSettled,
     ExperimentFinished,
@@ -55,7 +51,7 @@ def test_two_experiments_overlap_but_share_an_instrument_one_at_a_time(campaign,
         if isinstance(r.event, CommandSettled) and r.event.duration == 3600
     )
     assert len(presses) == 5
-    for (_, before), (after, _) in zip(presses, presses[1:], strict=False):
+    for (_, before), (after, _) in pairwise(presses):
         assert after >= before
 
 
@@ -236,7 +232,7 @@ def test_a_ledger_that_cannot_be_written_stops_the_campaign(campaign, tmp_path, 
         patch.setattr(Ledger, "append", full)
         with pytest.raises(LedgerError, match="disk is full"):
             run(campaign, tmp_path / "home", "concurrency=1")
-    end, state, _ = run(campaign, tmp_path / "home", "concurrency=1")
+    end, _, _ = run(campaign, tmp_path / "home", "concurrency=1")
     # the press that was under way when the disk was full cannot be asked: a question, and nothing is pressed twice
     assert end[0] in {"done", "waiting"}
     assert max(Press.behaviour.executed.values()) == 1

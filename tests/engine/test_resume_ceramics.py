@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from enginekit import observations, proposals, run
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from enginekit import observations, proposals, run  # noqa: E402
-
-from sdl.ledger import CommandIntended, CommandSettled, ExperimentFinished, Ledger  # noqa: E402
+from sdl.ledger import CommandIntended, CommandSettled, ExperimentFinished, Ledger
 
 OPTIONS = ("stop={experiments: 5}", "planner={type: sobol}")
 

@@ -60,10 +60,9 @@ def _last_flow_run():
 
 
 def test_one_flow_a_campaign_one_task_an_experiment(prefect_server, campaigns, tmp_path):
-    from sdl_flows.campaign import campaign
-
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+    from sdl_flows.campaign import campaign
 
     state = asyncio.run(
         campaign(
