@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from sdl.errors import FileProblems, InputError, Problem
+from sdl.errors import FileProblems, InputError, Problem, brief
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 Where = tuple[str | int, ...]
 """A path inside a document: keys and indices."""
 
-LARGEST = 4 * 1024 * 1024
+LARGEST = 256 * 1024
 """Largest YAML file in bytes; tables belong into files of their own."""
 
 _DEEPEST = 40
+_ENOUGH = 50
+"""So many anchors, aliases and tags are named, then no more: an alias bomb holds thousands."""
+
+_EMPTY = "is empty; see campaigns/opv_photostability.yaml for a campaign"
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _INT = re.compile(r"^[+-]?\d{1,400}$")
 _FLOAT = re.compile(r"^[+-]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][+-]?\d+)?$")
 _SPECIAL = {".inf": "inf", "+.inf": "inf", "-.inf": "-inf", ".nan": "nan"}
@@ -68,26 +73,26 @@ class Document:
         Raises:
             InputError: a path leads through something that is not a mapping or list.
         """
-        import copy  # noqa: PLC0415
+        import copy
 
         data = copy.deepcopy(self.data)
         places = dict(self.places)
         for where, value in assignments:
             target = data
-            for key in where[:-1]:
-                if isinstance(target, dict):
+            for depth, key in enumerate(where):
+                is_last = depth == len(where) - 1
+                if isinstance(target, dict) and isinstance(key, str):
+                    if is_last:
+                        target[key] = value
                     target = target.setdefault(key, {})
                 elif isinstance(target, list) and isinstance(key, int) and key < len(target):
+                    if is_last:
+                        target[key] = value
                     target = target[key]
                 else:
-                    raise InputError(f"--set {dotted(where)}: '{key}' leads nowhere in {self.name}")
-            last = where[-1]
-            if isinstance(target, dict):
-                target[str(last)] = value
-            elif isinstance(target, list) and isinstance(last, int) and last < len(target):
-                target[last] = value
-            else:
-                raise InputError(f"--set {dotted(where)}: '{last}' leads nowhere in {self.name}")
+                    parent = dotted(where[:depth]) or "the file"
+                    holds = "a mapping" if isinstance(target, dict) else brief(target)
+                    raise InputError(f"--set {dotted(where)}: {self.name} has no such place, {parent} is {holds}")
             places = {w: p for w, p in places.items() if w[: len(where)] != where}
             places[where] = (0, 0)
         return Document(self.name, self.text, data, places)
@@ -109,17 +114,21 @@ def read_document(path: Path, name: str | None = None) -> Document:
     """
     shown = name or str(path)
     try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise FileProblems([Problem(shown, None, None, "", f"{size} bytes is too large for a YAML file ({LARGEST})")])
-        raw = path.read_bytes()
-    except OSError as error:
-        raise FileProblems([Problem(shown, None, None, "", f"cannot be read: {error.strerror or error}")]) from error
+        with path.open("rb") as file:
+            raw = file.read(LARGEST + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        said = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+        raise FileProblems([Problem(shown, None, None, "", said)]) from error
+    if len(raw) > LARGEST:
+        said = f"is too large: a YAML file holds at most {LARGEST} bytes; put tables into CSV files"
+        raise FileProblems([Problem(shown, None, None, "", said)])
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = len(raw[raw.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8-sig")) + 1
         message = f"is not UTF-8 text (byte {error.start}); a campaign is a YAML text file"
-        raise FileProblems([Problem(shown, None, None, "", message)]) from error
+        raise FileProblems([Problem(shown, line, column, "", message)]) from error
     return parse_document(text, shown)
 
 
@@ -127,19 +136,18 @@ def parse_document(text: str, name: str) -> Document:
     """Parse YAML text; see `read_document`."""
     problems: list[Problem] = []
     try:
-        _refuse_aliases(text, name, problems)
-        if problems:
-            raise FileProblems(problems)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = _Loader(text, name, problems).get_single_node()
     except yaml.YAMLError as error:
-        raise FileProblems([_yaml_problem(error, name)]) from error
-    except RecursionError as error:
-        raise FileProblems([Problem(name, None, None, "", "is nested too deeply")]) from error
+        raise FileProblems([*problems, _yaml_problem(error, text, name)]) from error
+    if problems:
+        raise FileProblems(problems)
     if root is None:
-        raise FileProblems([Problem(name, 1, 1, "", "is empty; see campaigns/opv_photostability.yaml for a campaign")])
+        raise FileProblems([Problem(name, 1, 1, "", _EMPTY)])
     places: dict[Where, tuple[int, int]] = {}
     data = _plain(root, (), places, name, problems)
-    if not isinstance(data, dict):
+    if data is None:
+        problems.append(Problem(name, 1, 1, "", _EMPTY))
+    elif not isinstance(data, dict):
         problems.append(Problem(name, 1, 1, "", "must be a mapping of keys to values"))
     if problems:
         raise FileProblems(problems)
@@ -153,36 +161,63 @@ def parse_value(text: str) -> Any:  # noqa: ANN401  any plain data
         FileProblems: it is not YAML.
     """
     document = parse_document(f"value: {text}" if text else "value: ''", "--set")
+    if len(document.data) > 1:
+        raise FileProblems([Problem("--set", None, None, "", f"{brief(text)} is more than one value")])
     return document.data["value"]
 
 
-def _refuse_aliases(text: str, name: str, problems: list[Problem]) -> None:
-    """Look at the events first: composing would expand an alias bomb."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        line, column = event.start_mark.line + 1, event.start_mark.column + 1
-        if depth > _DEEPEST:
-            problems.append(Problem(name, line, column, "", f"is nested deeper than {_DEEPEST} levels"))
-            return
+class _Loader(yaml.SafeLoader):
+    """Composes nodes, and refuses what the subset leaves out before it can do harm: nothing is ever expanded."""
+
+    def __init__(self, text: str, name: str, problems: list[Problem]) -> None:
+        super().__init__(text)
+        self._file = name
+        self._problems = problems
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            problems.append(Problem(name, line, column, "", "anchors and aliases are not allowed; write the value out"))
-        elif getattr(event, "tag", None):
-            problems.append(Problem(name, line, column, "", f"the tag {event.tag} is not allowed; write plain values"))
+            self._refuse(event, "anchors and aliases are not allowed; write the value out")
+        mark: Any = event.start_mark
+        if getattr(event, "tag", None):
+            self._refuse(event, f"the tag {brief(event.tag)} is not allowed; write plain values")
+        if isinstance(event, yaml.AliasEvent):
+            self.get_event()  # type: ignore[no-untyped-call]
+            return yaml.ScalarNode("", "", mark, mark)
+        self.anchors.clear()
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            self._refuse(event, f"is nested deeper than {_DEEPEST} levels")
+            raise FileProblems(self._problems)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def _refuse(self, event: Any, message: str) -> None:  # noqa: ANN401  the stubs say that an event may have no mark
+        mark = event.start_mark
+        self._problems.append(Problem(self._file, mark.line + 1, mark.column + 1, "", message))
+        if len(self._problems) >= _ENOUGH:
+            raise FileProblems(self._problems)
 
 
-def _yaml_problem(error: yaml.YAMLError, name: str) -> Problem:
+def _yaml_problem(error: yaml.YAMLError, text: str, name: str) -> Problem:
     mark = getattr(error, "problem_mark", None)
+    line, column = (None, None) if mark is None else (mark.line + 1, mark.column + 1)
     said = str(getattr(error, "problem", None) or error).strip()
-    if "'\\t'" in said or "\\t" in said:
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - text.rfind("\n", 0, error.position)
+        said = (
+            f"holds the character U+{ord(text[error.position]):04X}, which no YAML text may hold; is it a binary file?"
+        )
+    elif "\\t" in said:
         said = "a tab stands where only spaces may; indent with spaces"
     elif "another document" in said:
         said = "holds more than one YAML document; one file is one campaign or one lab"
-    elif "special characters are not allowed" in str(error) or "unacceptable character" in str(error):
-        said = "holds characters that no YAML text may hold; is it a binary file?"
     else:
         said = f"is not valid YAML: {said}"
-    return Problem(name, mark.line + 1 if mark else None, mark.column + 1 if mark else None, "", said)
+    return Problem(name, line, column, "", said)
 
 
 def _plain(
@@ -197,6 +232,11 @@ def _plain(
                 problems.append(Problem(name, line, column, dotted(where), "a key must be a plain word"))
                 continue
             key = key_node.value
+            if _UNPRINTABLE.search(key):
+                problems.append(
+                    Problem(name, line, column, dotted(where), f"the key {key[:60]!a} holds control characters")
+                )
+                continue
             if key in result:
                 problems.append(Problem(name, line, column, dotted((*where, key)), f"the key '{key}' stands twice"))
                 continue
@@ -206,7 +246,11 @@ def _plain(
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, (*where, i), places, name, problems) for i, item in enumerate(node.value)]
-    return _scalar(node)
+    value = _scalar(node)
+    if isinstance(value, str) and _UNPRINTABLE.search(value):
+        said = f"the text {value[:60]!a} holds control characters; remove them"
+        problems.append(Problem(name, *places[where], dotted(where), said))
+    return value
 
 
 def _scalar(node: yaml.Node) -> str | int | float | bool | None:

@@ -7,9 +7,12 @@ from the ledger finds its files by the same keys among its artefacts.
 from __future__ import annotations
 
 import hashlib
+import os
 import posixpath
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from sdl.errors import InputError
 
 
 class Files:
@@ -33,17 +36,24 @@ class Files:
         """Return where the file lies; it need not exist."""
         if self._kept is not None and key in self._kept:
             return self._kept[key]
-        return (self.base / key).resolve()
+        return Path(os.path.abspath(self.base / key))  # noqa: PTH100  resolve() raises on odd names and on loops of links
+
+    def exists(self, key: str) -> bool:
+        """Tell whether there is such a file; a name that no file system takes is the name of none."""
+        return os.path.isfile(self.path(key))  # noqa: PTH113  Path.is_file raises on names that are too long
 
     def use(self, key: str) -> Path:
         """Return where the file lies and remember its hash as part of the campaign version.
 
         Raises:
-            OSError: it cannot be read.
+            InputError: it cannot be read.
         """
         if key not in self._used:
             path = self.path(key)
-            self._used[key] = (path, file_sha256(path))
+            try:
+                self._used[key] = (path, file_sha256(path))
+            except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+                raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
         return self._used[key][0]
 
     def resolver(self, beside: str) -> Callable[[str], str]:
@@ -51,10 +61,9 @@ class Files:
 
         def resolve(name: str) -> str:
             key = self.key(name, beside)
-            path = self.path(key)
-            if path.is_file():
+            if self.exists(key):
                 self.use(key)
-            return str(path)
+            return str(self.path(key))
 
         return resolve
 

@@ -6,6 +6,7 @@ its own; `load_campaign` raises them all at once.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from sdl.campaign.document import Document, Where, parse_value, read_document
+from sdl.campaign.document import Document, Where, dotted, parse_value, read_document
 from sdl.campaign.files import Files
 from sdl.campaign.model import (
     Argument,
@@ -30,9 +31,10 @@ from sdl.campaign.model import (
 )
 from sdl.campaign.reader import Reader
 from sdl.clock import ClockSettings
-from sdl.errors import FileProblems, InputError, Problem, SpaceError, UnitError, listed, near_miss
+from sdl.errors import FileProblems, InputError, Problem, SpaceError, brief, listed, near_miss
 from sdl.objective import Objective, OutcomeConstraint, Target
 from sdl.space import Categorical, Continuous, Discrete, Integer, LinearConstraint, Pool, Space
+from sdl.space.constraints import TOLERANCE
 from sdl.tables import Table, read_table
 from sdl.units import is_compatible
 
@@ -66,8 +68,10 @@ TOP = (
 LAB_KEYS = ("name", "description", "clock", "world", "instruments", "allow_real")
 STEP_KEYS = ("instrument", "action", "with", "analysis", "gives")
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-_WORD = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+_PATH = re.compile(r"^[^.\[\]]+(?:\.[^.\[\]]+|\[\d{1,9}\])*$")
+_WORD = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
+_WORD_RULE = "letters, digits and '_', not beginning with a digit"
 LARGEST_SEED = 2**53
 
 
@@ -76,7 +80,7 @@ class _StopSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     experiments: Positive
-    target: dict[str, Any] | None = None
+    target: Any = None
 
 
 @dataclass
@@ -105,6 +109,17 @@ class Draft:
     planner: PlannerSpec | None
     stop: Stop | None
     seed: int
+
+    @property
+    def is_protocol_complete(self) -> bool:
+        """Whether every step that was written could be read, in one source at least."""
+        reader = self.reader()
+        written = {"default": reader.at(("protocol",))}
+        for name in self.sources if "protocol" not in self.document.data else ():
+            written[name] = reader.at(("sources", name, "protocol"))
+        return bool(self.sources) and all(
+            steps and len(steps) == len(written[name]) for name, steps in self.sources.items()
+        )
 
     def reader(self) -> Reader:
         """Return a reader of the campaign file that adds to the same problems."""
@@ -158,7 +173,7 @@ def load(
         FileProblems: the file is no YAML that could be looked at further.
         InputError: an override leads nowhere.
     """
-    document = read_document(path, _shown(path))
+    document = read_document(path)
     return draft_of(with_overrides(document, overrides, name, seed), Files(path.parent.resolve()))
 
 
@@ -190,11 +205,17 @@ def parse_override(text: str) -> tuple[Where, Any]:
         InputError: no `=`, or an odd path.
     """
     path, equals, value = text.partition("=")
+    if not equals or not _PATH.match(path.strip()):
+        raise InputError(
+            f"--set {brief(text)[1:-1]}: write path=value, such as stop.experiments=12 or protocol[0].with.mass='3 g'"
+        )
     parts = re.findall(r"[^.\[\]]+|\[\d+\]", path.strip())
-    if not equals or not parts or re.sub(r"[^.\[\]]+|\[\d+\]|\.", "", path.strip()):
-        raise InputError(f"--set {text}: write path=value, such as stop.experiments=12 or protocol[0].with.mass='3 g'")
     where = tuple(int(p[1:-1]) if p.startswith("[") else p for p in parts)
-    return where, parse_value(value.strip())
+    try:
+        return where, parse_value(value.strip())
+    except FileProblems as error:
+        said = "; ".join(p.message for p in error.problems)
+        raise InputError(f"--set {brief(text)[1:-1]}: the value {said}") from error
 
 
 def draft_of(document: Document, files: Files) -> Draft:
@@ -205,37 +226,44 @@ def draft_of(document: Document, files: Files) -> Draft:
     if not isinstance(name, str) or not _NAME.match(name):
         reader.wrong(
             ("name",) if "name" in document.data else (),
-            f"name: {name!r} cannot be a campaign's name: letters, digits, '.', '_' and '-', at most 100"
+            f"{brief(name)} cannot be a campaign's name: letters, digits, '.', '_' and '-', at most 100"
             if name is not None
             else "'name' is missing",
         )
         name = ""
-    description = document.data.get("description") or ""
-    if not isinstance(description, str):
-        reader.wrong(("description",), f"must be text, got {description!r}")
+    description = document.data.get("description")
+    if not isinstance(description, str | None):
+        reader.wrong(("description",), f"must be text, got {brief(description)}")
     parameters = _parameters(reader)
     objectives: dict[str, Objective | None] = {
-        n: reader.model(Objective, ("objectives", n)) for n in reader.mapping(("objectives",), what="at least one objective")
+        n: reader.model(Objective, ("objectives", n))
+        for n in reader.mapping(("objectives",), what="at least one objective")
     }
     constraints: dict[str, OutcomeConstraint | None] = {
         n: reader.model(OutcomeConstraint, ("outcome_constraints", n), _with_unit(reader, n, objectives))
         for n in reader.mapping(("outcome_constraints",), required=False)
     }
+    for section, names in (("objectives", objectives), ("outcome_constraints", constraints)):
+        for outcome in names:
+            if not _WORD.match(outcome):
+                reader.wrong((section, outcome), f"{brief(outcome)} cannot be an outcome's name: {_WORD_RULE}")
+            elif outcome in parameters:
+                reader.wrong((section, outcome), f"'{outcome}' is a parameter too; give the outcome another name")
     _same_units(reader, objectives, constraints)
     concurrency = document.data.get("concurrency", 1)
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or not 1 <= concurrency <= 10_000:
-        reader.wrong(("concurrency",), f"must be a whole number from 1 to 10000, got {concurrency!r}")
+        reader.wrong(("concurrency",), f"must be a whole number from 1 to 10000, got {brief(concurrency)}")
         concurrency = 1
     seed = document.data.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < LARGEST_SEED:
-        reader.wrong(("seed",), f"must be a whole number from 0 to {LARGEST_SEED - 1}, got {seed!r}")
+        reader.wrong(("seed",), f"must be a whole number from 0 to {LARGEST_SEED - 1}, got {brief(seed)}")
         seed = 0
-    return Draft(
+    draft = Draft(
         document=document,
         files=files,
         problems=reader.problems,
         name=name,
-        description=str(description),
+        description=str(description or ""),
         parameters=parameters,
         space=_space(reader, parameters, files),
         objectives=objectives,
@@ -247,10 +275,31 @@ def draft_of(document: Document, files: Files) -> Draft:
         stop=_stop(reader, objectives),
         seed=seed,
     )
+    _finite(reader)
+    if draft.lab is not None and draft.lab.key:
+        _finite(Reader(draft.lab.document, reader.problems))
+    return draft
 
 
-def _shown(path: Path) -> str:
-    return str(path)
+def _finite(reader: Reader) -> None:
+    """Refuse infinite numbers wherever nothing else has: what is recorded is JSON, which has none."""
+    noted = {p.where for p in reader.problems if p.file in {reader.document.name, "--set"}}
+
+    def look(value: Any, where: Where) -> None:  # noqa: ANN401
+        if isinstance(value, dict):
+            for key, item in value.items():
+                look(item, (*where, key))
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                look(item, (*where, index))
+        elif (
+            isinstance(value, float)
+            and not math.isfinite(value)
+            and not any(dotted(where[: n + 1]) in noted for n in range(len(where)))
+        ):
+            reader.wrong(where, f"{value!r} is not finite")
+
+    look(reader.document.data, ())
 
 
 # --- space -----------------------------------------------------------------------------------------------------------
@@ -266,7 +315,7 @@ def _parameters(reader: Reader) -> dict[str, Continuous | Integer | Discrete | C
         where: Where = ("space", "parameters", name)
         result[name] = None
         if not _WORD.match(name):
-            reader.wrong(where, f"'{name}' cannot be a parameter's name: letters, digits and '_', not beginning with a digit")
+            reader.wrong(where, f"{brief(name)} cannot be a parameter's name: {_WORD_RULE}")
             continue
         kind = reader.kind(where, PARAMETERS, "parameter")
         if kind is not None:
@@ -283,7 +332,7 @@ def _space(
     written = reader.at(("space", "constraints"))
     constraints: list[LinearConstraint] = []
     if written is not None and not isinstance(written, list):
-        reader.wrong(("space", "constraints"), f"must be a list of constraints, got {written!r}")
+        reader.wrong(("space", "constraints"), f"must be a list of constraints, got {brief(written)}")
         written = []
     for index in range(len(written or [])):
         where: Where = ("space", "constraints", index)
@@ -299,7 +348,7 @@ def _space(
         constraints.append(constraint)
     good = {n: p for n, p in parameters.items() if p is not None}
     pool = None
-    if reader.at(("space", "candidates")) is not None:
+    if "candidates" in reader.at(("space",)):  # an empty one must not pass for the whole box
         pool = _pool(reader, good, len(good) == len(parameters), constraints, files)
     if len(reader.problems) > before or len(good) < len(parameters) or not good:
         return None
@@ -327,10 +376,10 @@ def _pool(
     try:
         table = read_table(files.path(key))
         files.use(key)
-    except (InputError, OSError) as error:
+    except InputError as error:
         reader.wrong((*where, "table"), str(error))
         return None
-    if not complete:
+    if not complete or not parameters:
         return None
     return _pool_of(reader, (*where, "table"), table, name, parameters, constraints)
 
@@ -348,7 +397,7 @@ def _pool_of(
         if parameter_name not in table.columns:
             reader.wrong(
                 where,
-                f"{name} has no column '{parameter_name}'{near_miss(parameter_name, table.columns)}; "
+                f"{brief(name)[1:-1]} has no column '{parameter_name}'{near_miss(parameter_name, table.columns)}; "
                 f"it has {listed(table.columns)}",
             )
             continue
@@ -370,7 +419,7 @@ def _pool_of(
         if bad is not None:
             given = column[bad]
             value = given if isinstance(given, str) else float(given)
-            reader.wrong(where, f"{name}, line {table.line_of(bad)}, column '{parameter_name}': {parameter.problem(value)}")
+            reader.wrong(where, f"{table.place(bad)}, column '{parameter_name}': {parameter.problem(value)}")
             continue
         columns.append(values)
     if len(columns) < len(parameters):
@@ -383,13 +432,13 @@ def _pool_of(
             return None
         weights = np.array([float(constraint.terms.get(n, 0.0)) for n in names])
         sums = codes_array @ weights
-        slack = 1e-6 * np.maximum(1.0, np.abs(codes_array) @ np.abs(weights))
+        slack = TOLERANCE * constraint.scale(parameters)
         broken = np.flatnonzero((sums < constraint.lower - slack) | (sums > constraint.upper + slack))
         if broken.size:
             row = int(broken[0])
             reader.wrong(
                 where,
-                f"{name}, line {table.line_of(row)}: {constraint} is broken (the sum is {sums[row]:g}); "
+                f"{table.place(row)}: {constraint} is broken (the sum is {sums[row]:g}); "
                 f"{broken.size} rows break it: remove them from the table",
             )
             return None
@@ -421,8 +470,7 @@ def _same_units(
 
 
 def _stop(reader: Reader, objectives: Mapping[str, Objective | None]) -> Stop | None:
-    reader.mapping(("stop",), what="when to stop, such as {experiments: 40},")
-    if not reader.at(("stop",)):
+    if not reader.mapping(("stop",), what="when to stop, such as {experiments: 40}"):
         return None
     spec = reader.model(_StopSpec, ("stop",))
     targets: dict[str, Target] = {}
@@ -458,6 +506,8 @@ def _sources(reader: Reader, parameters: Mapping[str, object]) -> dict[str, tupl
     result = {}
     for name in reader.mapping(("sources",), what="at least one source"):
         where: Where = ("sources", name)
+        if not _NAME.match(name):
+            reader.wrong(where, f"{brief(name)} cannot be a source's name: letters, digits, '.', '_' and '-'")
         if not isinstance(reader.at(where), dict):
             reader.wrong(where, "must be a mapping with a 'protocol'")
             continue
@@ -471,7 +521,8 @@ def _sources(reader: Reader, parameters: Mapping[str, object]) -> dict[str, tupl
 def _protocol(reader: Reader, where: Where, parameters: Mapping[str, object]) -> tuple[Step, ...]:
     steps = reader.at(where)
     if not isinstance(steps, list) or not steps:
-        reader.wrong(where, "must be a list of at least one step" if steps is None or steps == [] else f"must be a list of steps, got {steps!r}")
+        got = "" if steps in (None, []) else f", got {brief(steps)}"
+        reader.wrong(where, f"must be a list of at least one step{got}")
         return ()
     return tuple(s for i in range(len(steps)) if (s := _step(reader, (*where, i), parameters)) is not None)
 
@@ -479,7 +530,7 @@ def _protocol(reader: Reader, where: Where, parameters: Mapping[str, object]) ->
 def _step(reader: Reader, where: Where, parameters: Mapping[str, object]) -> Step | None:
     data = reader.at(where)
     if not isinstance(data, dict):
-        reader.wrong(where, f"a step is a mapping with 'instrument' and 'action', got {data!r}")
+        reader.wrong(where, f"a step is a mapping with 'instrument' and 'action', got {brief(data)}")
         return None
     reader.only(where, STEP_KEYS)
     words: dict[str, str] = {}
@@ -488,11 +539,11 @@ def _step(reader: Reader, where: Where, parameters: Mapping[str, object]) -> Ste
         if isinstance(value, str):
             words[key] = value
         elif value is not None or key != "analysis":
-            reader.wrong((*where, key) if key in data else where, f"'{key}' must be a name, got {value!r}")
+            reader.wrong((*where, key) if key in data else where, f"'{key}' must be a name, got {brief(value)}")
     arguments: dict[str, Argument] = {}
     written = data.get("with")
     if written is not None and not isinstance(written, dict):
-        reader.wrong((*where, "with"), f"must be a mapping of arguments, got {written!r}")
+        reader.wrong((*where, "with"), f"must be a mapping of arguments, got {brief(written)}")
         written = None
     for key, value in (written or {}).items():
         argument = _argument(reader, (*where, "with", key), value, parameters)
@@ -501,13 +552,13 @@ def _step(reader: Reader, where: Where, parameters: Mapping[str, object]) -> Ste
     gives: dict[str, str] = {}
     outcomes = data.get("gives")
     if outcomes is not None and not isinstance(outcomes, dict):
-        reader.wrong((*where, "gives"), f"must be a mapping 'outcome: field', got {outcomes!r}")
+        reader.wrong((*where, "gives"), f"must be a mapping 'outcome: field', got {brief(outcomes)}")
         outcomes = None
     for outcome, field in (outcomes or {}).items():
         if isinstance(field, str):
             gives[outcome] = field
         else:
-            reader.wrong((*where, "gives", outcome), f"must name a field of the result, got {field!r}")
+            reader.wrong((*where, "gives", outcome), f"must name a field of the result, got {brief(field)}")
     if "instrument" not in words or "action" not in words:
         return None
     return Step(words["instrument"], words["action"], arguments, words.get("analysis"), gives, where)
@@ -521,14 +572,14 @@ def _argument(reader: Reader, where: Where, value: Any, parameters: Mapping[str,
         if name not in parameters:
             reader.wrong(
                 where,
-                f"'{value}' is no parameter{near_miss(name, parameters)}; parameters are {listed(parameters)}; "
+                f"{brief(value)} is no parameter{near_miss(name, parameters)}; parameters are {listed(parameters)}; "
                 "write '$$' for a literal '$'",
             )
             return None
         return Reference(name)
     if isinstance(value, str | bool | int | float):
         return value
-    reader.wrong(where, f"must be a number, a quantity, a text or $parameter, got {value!r}")
+    reader.wrong(where, f"must be a number, a quantity, a text or $parameter, got {brief(value)}")
     return None
 
 
@@ -541,7 +592,7 @@ def _planner(reader: Reader) -> PlannerSpec | None:
         reader.wrong((), "'planner' is missing, such as {type: bayes}")
         return None
     if not isinstance(data, dict) or not isinstance(data.get("type"), str):
-        reader.wrong(("planner",), f"must be a mapping with a 'type', got {data!r}")
+        reader.wrong(("planner",), f"must be a mapping with a 'type' such as {{type: bayes}}, got {brief(data)}")
         return None
     return PlannerSpec(data["type"], {k: v for k, v in data.items() if k != "type"}, ("planner",))
 
@@ -554,18 +605,24 @@ def _lab(reader: Reader, files: Files) -> LabSpec | None:
     if isinstance(data, dict):
         return _lab_at(reader, ("lab",), "")
     if not isinstance(data, str):
-        reader.wrong(("lab",), f"must be a mapping of instruments or the name of a lab file, got {data!r}")
+        reader.wrong(("lab",), f"must be a mapping of instruments or the name of a lab file, got {brief(data)}")
         return None
     key = files.key(data)
     path = files.path(key)
-    if not path.is_file():
-        reader.wrong(("lab",), f"there is no lab file {data} beside the campaign file (looked for {path})")
+    if not files.exists(key):
+        reader.wrong(
+            ("lab",),
+            f"there is no lab file {brief(data)} beside the campaign file (looked for {brief(str(path), 300)})",
+        )
         return None
     try:
-        document = read_document(path, _shown(path))
+        document = read_document(path)
         files.use(key)
     except FileProblems as error:
         reader.problems.extend(error.problems)
+        return None
+    except InputError as error:
+        reader.wrong(("lab",), str(error))
         return None
     return _lab_at(Reader(document, reader.problems), (), key)
 
@@ -580,24 +637,31 @@ def _lab_at(reader: Reader, where: Where, key: str) -> LabSpec | None:
             clock = ClockSettings(spec.type, spec.factor)
             if spec.type != "scaled" and "factor" in spec.model_fields_set:
                 reader.wrong((*where, "clock", "factor"), f"a {spec.type} clock has no factor")
+            if spec.type == "scaled" and "factor" not in spec.model_fields_set:
+                reader.wrong((*where, "clock"), "a scaled clock needs 'factor': lab seconds per real second")
     world = data.get("world")
     if world is not None and not isinstance(world, dict):
-        reader.wrong((*where, "world"), f"must be a mapping, got {world!r}")
+        reader.wrong((*where, "world"), f"must be a mapping, got {brief(world)}")
         world = None
     seed = (world or {}).get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < LARGEST_SEED:
-        reader.wrong((*where, "world", "seed"), f"must be a whole number from 0, got {seed!r}")
+        reader.wrong((*where, "world", "seed"), f"must be a whole number from 0, got {brief(seed)}")
     allow_real = data.get("allow_real", False)
     if not isinstance(allow_real, bool):
-        reader.wrong((*where, "allow_real"), f"must be true or false, got {allow_real!r}")
+        reader.wrong((*where, "allow_real"), f"must be true or false, got {brief(allow_real)}")
         allow_real = False
     name = data.get("name", "lab")
     if not isinstance(name, str) or not _NAME.match(name):
-        reader.wrong((*where, "name"), f"{name!r} cannot be a lab's name: letters, digits, '.', '_' and '-'")
+        reader.wrong((*where, "name"), f"{brief(name)} cannot be a lab's name: letters, digits, '.', '_' and '-'")
         name = "lab"
     instruments = {}
     for instrument in reader.mapping((*where, "instruments"), what="at least one instrument"):
         place: Where = (*where, "instruments", instrument)
+        if not _NAME.match(instrument):
+            reader.wrong(
+                place, f"{brief(instrument)} cannot be an instrument's name: letters, digits, '.', '_' and '-'"
+            )
+            continue
         if not isinstance(reader.at(place), dict):
             reader.wrong(place, "must be a mapping with a 'driver'")
             continue
@@ -605,10 +669,12 @@ def _lab_at(reader: Reader, where: Where, key: str) -> LabSpec | None:
         driver = reader.at((*place, "driver"))
         settings = reader.at((*place, "settings"))
         if not isinstance(driver, str):
-            reader.wrong(place, f"'driver' must be the name of a driver, got {driver!r}; see sdl drivers")
+            reader.wrong(place, f"'driver' must be the name of a driver, got {brief(driver)}; see sdl drivers")
             continue
         if settings is not None and not isinstance(settings, dict):
-            reader.wrong((*place, "settings"), f"must be a mapping, got {settings!r}")
-            settings = None
+            reader.wrong((*place, "settings"), f"must be a mapping, got {brief(settings)}")
+            continue
         instruments[instrument] = InstrumentSpec(instrument, driver, settings or {}, place)
-    return LabSpec(name, clock, world or {}, instruments, allow_real, reader.document, key)
+    written = reader.at((*where, "instruments"))
+    names = tuple(written) if isinstance(written, dict) else ()
+    return LabSpec(name, clock, world or {}, instruments, allow_real, reader.document, key, names)

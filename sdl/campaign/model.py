@@ -74,6 +74,7 @@ class LabSpec:
         allow_real: whether real instruments may be driven from within the campaign's process.
         document: the file it stands in (the campaign's own, or the lab file).
         key: that file's key; empty for the campaign itself.
+        written: names of all instruments, those that could not be read included.
     """
 
     name: str
@@ -83,6 +84,7 @@ class LabSpec:
     allow_real: bool
     document: Document
     key: str
+    written: tuple[str, ...]
 
 
 @dataclass(frozen=True)

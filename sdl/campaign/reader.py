@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sdl.errors import Problem, listed, near_miss
+from sdl.errors import Problem, brief, listed, near_miss
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -46,19 +46,15 @@ class Reader:
                 return None
         return value
 
-    def mapping(self, where: Where, *, required: bool = True, what: str = "a mapping") -> dict[str, Any]:
+    def mapping(self, where: Where, *, required: bool = True, what: str = "of names to settings") -> dict[str, Any]:
         """Return the mapping at a path; notes a problem and returns an empty one where there is none."""
         value = self.at(where)
         if isinstance(value, dict) and (value or not required):
             return value
-        if value is None and not required:
-            return {}
-        if value is None:
-            self.wrong(where, f"is missing: {what} is needed here")
-        elif isinstance(value, dict):
-            self.wrong(where, f"is empty: {what} is needed here")
-        else:
-            self.wrong(where, f"must be {what}, got {value!r}")
+        if value is not None and not isinstance(value, dict):
+            self.wrong(where, f"must be a mapping ({what}), got {brief(value)}")
+        elif required:
+            self.wrong(where, f"is {'missing' if value is None else 'empty'}: {what} is needed here")
         return {}
 
     def only(self, where: Where, allowed: Collection[str]) -> None:
@@ -69,27 +65,35 @@ class Reader:
                 if key not in allowed:
                     self.unknown((*where, key), key, allowed)
 
-    def unknown(self, where: Where, key: str, allowed: Collection[str], what: str = "key") -> None:
-        """Note an unknown word with a near miss."""
-        self.wrong(where, f"unknown {what} '{key}'{near_miss(key, allowed)}; allowed are {listed(allowed)}")
+    def unknown(self, where: Where, key: str, allowed: Collection[str], what: str = "key", of: str = "") -> None:
+        """Note an unknown word with a near miss; `of` says whose it should be."""
+        said = f"unknown {what} {brief(key)}{' of ' + of if of else ''}{near_miss(key, allowed)}"
+        self.wrong(where, f"{said}; allowed are {listed(allowed)}")
 
     def kind(self, where: Where, kinds: Mapping[str, type[Model]], what: str) -> type[Model] | None:
         """Return the class that the `type` of the mapping at a path names, or note a problem."""
         value = self.at(where)
         if not isinstance(value, dict):
-            self.wrong(where, f"must be a mapping with a 'type' ({listed(kinds)}), got {value!r}")
+            self.wrong(where, f"must be a mapping with a 'type' ({listed(kinds)}), got {brief(value)}")
             return None
         name = value.get("type")
         if name is None:
             self.wrong(where, f"'type' is missing; one of {listed(kinds)}")
         elif not isinstance(name, str) or name not in kinds:
-            self.wrong((*where, "type"), f"unknown {what} type '{name}'{near_miss(str(name), kinds)}; one of {listed(kinds)}")
+            self.wrong(
+                (*where, "type"),
+                f"unknown {what} type {brief(name)}{near_miss(str(name), kinds)}; one of {listed(kinds)}",
+            )
         else:
             return kinds[name]
         return None
 
     def model(
-        self, model: type[Model], where: Where, value: Any = None, context: Mapping[str, Any] | None = None  # noqa: ANN401
+        self,
+        model: type[Model],
+        where: Where,
+        value: Any = None,  # noqa: ANN401  plain data
+        context: Mapping[str, Any] | None = None,
     ) -> Model | None:
         """Return the value at a path as a validated object; notes every problem and returns None where it is not one.
 
@@ -103,7 +107,7 @@ class Reader:
         if data is None:
             data = {}
         if not isinstance(data, dict):
-            self.wrong(where, f"must be a mapping, got {data!r}")
+            self.wrong(where, f"must be a mapping, got {brief(data)}")
             return None
         try:
             return model.model_validate(data, context=dict(context or {}))
@@ -123,12 +127,14 @@ class Reader:
             self.wrong(place, "is missing")
         elif kind == "literal_error":
             expected = [str(x) for x in _literal_at(model, loc)]
-            self.wrong(place, f"{given!r} is none of {listed(expected)}{near_miss(str(given), expected)}")
+            self.wrong(place, f"{brief(given)} is none of {listed(expected)}{near_miss(str(given), expected)}")
+        elif kind == "string_type":
+            self.wrong(place, f"must be text, got {brief(given)}; put it in quotes if it is meant as text")
         elif kind in {"value_error", "assertion_error"}:
             self.wrong(place, str(detail.get("ctx", {}).get("error", detail["msg"])))
         else:
             message = detail["msg"][0].lower() + detail["msg"][1:]
-            self.wrong(place, f"{message}, got {given!r}")
+            self.wrong(place, f"{message}, got {brief(given)}")
 
 
 def _annotation_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> Any:  # noqa: ANN401
@@ -154,4 +160,6 @@ def _literal_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[Any]
     hint = _annotation_at(model, loc)
     if typing.get_origin(hint) is typing.Literal:
         return list(typing.get_args(hint))
-    return [x for part in typing.get_args(hint) if typing.get_origin(part) is typing.Literal for x in typing.get_args(part)]
+    return [
+        x for part in typing.get_args(hint) if typing.get_origin(part) is typing.Literal for x in typing.get_args(part)
+    ]

@@ -14,6 +14,7 @@ from sdl.ledger import Ledger
 if TYPE_CHECKING:
     from sdl.audit import Recomputation
     from sdl.cli.outcome import Output
+    from sdl.ledger.backup import Backup
     from sdl.planners import History, Problem, Proposal
 
 
@@ -93,7 +94,6 @@ def verify_campaign(name: str, home: Path | None, against: tuple[Path, ...], rec
 
     ledger = _opened(home)
     try:
-        _known(ledger, name)
         found = verify(ledger, name, [head_in_file(path) for path in against])
         output.say(found.text())
         data: dict[str, object] = {"name": name, "ok": found.ok, "rows": found.rows, "told_up_to": found.told_up_to}
@@ -119,9 +119,9 @@ def backup_home(path: Path, home: Path | None, output: Output) -> int:
     folder = home_of(home)
     if not (folder / "ledger.db").exists():
         raise InputError(f"there is no ledger in {folder}; nothing to back up")
-    backup(folder, path)
+    made = backup(folder, path)
     output.say(f"wrote {path}; keep it on another machine")
-    return 0
+    return _say_missing(made, output)
 
 
 def restore_home(path: Path, home: Path | None, output: Output) -> int:
@@ -129,6 +129,13 @@ def restore_home(path: Path, home: Path | None, output: Output) -> int:
     from sdl.ledger.backup import restore
 
     folder = home_of(home)
-    restore(path, folder)
+    made = restore(path, folder)
     output.say(f"restored {folder}")
-    return 0
+    return _say_missing(made, output)
+
+
+def _say_missing(made: Backup, output: Output) -> int:
+    """Say which raw data the journal names and nobody has; returns 1 where there are any."""
+    for sha256 in made.missing:
+        output.say(f"missing: artefact {sha256}, which the journal names, was not in the home")
+    return 1 if made.missing else 0

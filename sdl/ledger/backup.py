@@ -307,7 +307,7 @@ def _unpack(archive: Path, work: Path) -> dict[str, Any]:
             left = dict(manifest["files"])
             for member in members:
                 _unpack_member(tar, member, left, work, archive)
-            while tar.fileobj is not None and tar.fileobj.read(_CHUNK):
+            while tar.fileobj.read(_CHUNK):
                 pass  # to the end, where gzip keeps the sum over all: a cut copy is refused even where nothing is lost
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"{archive} is no whole backup: {error}; use another copy of it") from error
@@ -331,11 +331,11 @@ def _manifest(tar: tarfile.TarFile, member: tarfile.TarInfo | None, archive: Pat
     try:
         data = json.loads(file.read() if file is not None else b"")
         files = data["files"]
-        good = data["format"] == _FORMAT and isinstance(data["campaigns"], dict)
-        good = good and all(
-            isinstance(m["sha256"], str) and isinstance(m["size"], int) and _MEMBER.fullmatch(name)
-            for name, m in files.items()
-        )
+        checks = [data["format"] == _FORMAT, isinstance(data["campaigns"], dict)]
+        for name, entry in files.items():
+            checks += [isinstance(entry["sha256"], str), isinstance(entry["size"], int)]
+            checks.append(_MEMBER.fullmatch(name) is not None)
+        good = all(checks)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         good = False
     if not good:

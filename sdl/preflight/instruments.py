@@ -94,9 +94,7 @@ def _simulator(driver: type[Instrument], name: str) -> tuple[type[Instrument], s
     return get_driver(driver.simulator), driver.simulator
 
 
-def _with_secrets(
-    reader: Reader, where: Where, settings: Mapping[str, Any], secrets: dict[str, str]
-) -> dict[str, Any]:
+def _with_secrets(reader: Reader, where: Where, settings: Mapping[str, Any], secrets: dict[str, str]) -> dict[str, Any]:
     """Put the values of `env:NAME` in their places, and note them in `secrets`; the ledger keeps the reference alone."""
 
     def resolved(value: Any, place: Where) -> Any:  # noqa: ANN401

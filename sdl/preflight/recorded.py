@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdl.campaign import Document, Draft, Files, draft_of, parse_document
-from sdl.errors import LedgerError, PlannerError
+from sdl.errors import InputError, LedgerError, PlannerError
 from sdl.ledger.queries import table_of
 from sdl.planners import Problem
 from sdl.planners.registry import get_planner
@@ -25,13 +25,14 @@ def recorded_draft(ledger: Ledger, name: str, version: int | None = None) -> Dra
         version: which version; the last one by default.
 
     Raises:
-        LedgerError: no such campaign or version, or one of its files is missing or changed.
+        InputError: no such campaign or version.
+        LedgerError: one of its files is missing or changed.
     """
     versions = table_of(ledger, "versions", name)
     wanted = next((v for v in reversed(versions) if version is None or v["version"] == version), None)
     if wanted is None:
         known = ", ".join(str(c["name"]) for c in ledger.campaigns()) or "none"
-        raise LedgerError(f"the ledger {ledger.where} has no campaign '{name}'; it has: {known}")
+        raise InputError(f"the ledger {ledger.where} has no campaign '{name}'; it has: {known}")
     places = parse_document(wanted["text"], f"{name} (recorded)").places
     document = Document(f"{name} (recorded)", wanted["text"], wanted["data"], places)
     with tempfile.TemporaryDirectory(prefix="sdl-") as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,14 +60,15 @@ class _Checker:
         spec = self.draft.lab
         if spec is None:
             return None
-        if step.instrument not in spec.instruments:
-            self.reader.unknown((*step.where, "instrument"), step.instrument, spec.instruments.keys(), "instrument")
+        if step.instrument not in spec.written:
+            if spec.written:  # a lab without any is noted already
+                self.reader.unknown((*step.where, "instrument"), step.instrument, spec.written, "instrument")
             return None
         if self.lab is None or step.instrument not in self.lab.instruments:
             return None  # its driver or settings were found wrong
         actions = self.lab.instruments[step.instrument].description.actions
         if step.action not in actions:
-            self.reader.unknown((*step.where, "action"), step.action, actions.keys(), f"action of '{step.instrument}'")
+            self.reader.unknown((*step.where, "action"), step.action, actions.keys(), "action", f"'{step.instrument}'")
             return None
         return actions[step.action]
 
@@ -78,7 +80,7 @@ class _Checker:
         for name, argument in step.arguments.items():
             where = (*step.where, "with", name)
             if name not in known:
-                self.reader.unknown(where, name, known.keys(), f"argument of '{step.instrument}.{step.action}'")
+                self.reader.unknown(where, name, known.keys(), "argument", f"'{step.instrument}.{step.action}'")
             elif isinstance(argument, Reference):
                 found = self._reference(where, argument, known[name])
                 if found is not None:
@@ -96,6 +98,8 @@ class _Checker:
         return result
 
     def _constant(self, where: Where, value: Any, spec: FieldSpec) -> Any:  # noqa: ANN401
+        if isinstance(value, float) and not math.isfinite(value):
+            return None  # noted already
         if spec.kind in {"number", "integer"} and isinstance(value, str):
             try:
                 quantity = read_quantity(value)
@@ -197,7 +201,7 @@ class _Checker:
     def _give(self, step: Step, outcome: str, field: str, fields: Mapping[str, FieldSpec], origin: str) -> Gives | None:
         where = (*step.where, "gives", outcome)
         if field not in fields:
-            self.reader.unknown(where, field, fields.keys(), f"field of {origin}:")
+            self.reader.unknown(where, field, fields.keys(), "field", origin)
             return None
         spec = fields[field]
         if spec.kind not in {"number", "integer"}:

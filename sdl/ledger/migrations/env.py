@@ -1,3 +1,4 @@
+# ruff: noqa: INP001  Alembic loads this by its path
 """Alembic's entry point; the connection is handed over by `sdl.ledger.migrate`."""
 
 from alembic import context

@@ -1,0 +1,56 @@
+"""The migrations give the very database that the tables describe."""
+
+from __future__ import annotations
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from sdl.ledger import Ledger, migrate
+from sdl.ledger.tables import GUARDS, metadata
+
+
+def schema(ledger: Ledger) -> dict[str, str]:
+    with ledger.engine.connect() as connection:
+        found = connection.execute(
+            text("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE '%alembic%' AND sql IS NOT NULL")
+        )
+        return {name: " ".join(sql.split()) for name, sql in found}
+
+
+@pytest.fixture
+def in_memory():
+    made = Ledger(None)
+    yield made
+    made.close()
+
+
+def test_alembic_finds_no_difference(empty):
+    with empty.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_migrated_and_made_databases_are_the_same_statement_by_statement(empty, in_memory):
+    migrated, made = schema(empty), schema(in_memory)
+    assert migrated.keys() == made.keys()
+    for name in made:
+        assert sorted(migrated[name].replace(",", " ").split()) == sorted(made[name].replace(",", " ").split())
+    assert sum(name.startswith("journal_") for name in made) == len(GUARDS)
+
+
+def test_the_known_revisions_are_those_on_disk():
+    from pathlib import Path
+
+    scripts = ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
+    assert scripts.get_heads() == [migrate.HEAD]
+    assert tuple(reversed([s.revision for s in scripts.walk_revisions()])) == migrate.KNOWN
+
+
+def test_opening_a_home_again_changes_nothing(ledger):
+    before, head = schema(ledger), ledger.head("demo")
+    again = Ledger(ledger.home)
+    assert (schema(again), again.head("demo")) == (before, head)
+    again.close()
