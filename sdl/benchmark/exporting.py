@@ -15,6 +15,12 @@ FORMAT = 1
 """Raised whenever a key changes its meaning."""
 
 
+def runs_json(result: BenchmarkResult) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Return planner → seed (as text) → list of {parameters, outcomes, …} in the order in which they were started."""
+    found: dict[str, dict[str, list[dict[str, Any]]]] = to_json(result)["runs"]
+    return found
+
+
 def to_json(result: BenchmarkResult) -> dict[str, Any]:
     """Return plain data for `json.dumps(…, allow_nan=False)`.
 

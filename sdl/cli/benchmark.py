@@ -6,7 +6,9 @@ import json as json_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdl.benchmark import render, run_benchmark, to_json
+from rich.console import Console
+
+from sdl.benchmark import run_benchmark, runs_json, show, to_json
 from sdl.preflight import check
 
 if TYPE_CHECKING:
@@ -21,13 +23,15 @@ def run_benchmarks(
     jobs: int,
     overrides: tuple[str, ...],
     json: Path | None,
+    record: Path | None,
     output: Output,
 ) -> int:
     """Compare planners and print the table."""
     experiments = budget if budget is not None else check(file, overrides=overrides).plan.budget
     result = run_benchmark(file, planners, seeds, experiments, jobs, overrides)
-    output.say(render(result))
-    if json is not None:
-        json.write_text(json_module.dumps(to_json(result), ensure_ascii=False, allow_nan=False))
-        output.say(f"wrote {json}")
+    show(result, Console())
+    for path, data in ((json, runs_json), (record, to_json)):
+        if path is not None:
+            path.write_text(json_module.dumps(data(result), ensure_ascii=False, allow_nan=False))
+            output.say(f"wrote {path}")
     return 0

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from sdl.cli.outcome import BAD_INPUT, FAILED, Output, code_of, complain
+from sdl.cli.outcome import BAD_INPUT, FAILED, NOTHING_RUN, STOPPED, Output, code_of, complain
 from sdl.errors import SdlError
 
 app = typer.Typer(
@@ -93,7 +93,7 @@ def run(
     """Run a campaign, or go on with it where it was interrupted or stopped."""
     from sdl.cli.run import run_campaign
 
-    output = Output(as_json=json)
+    output = Output(as_json=json, template={**NOTHING_RUN, "name": name})
     _finish(lambda: run_campaign(file, home, name, seed, tuple(set_ or ()), engine.value, simulate, output), output)
 
 
@@ -227,7 +227,9 @@ def benchmark(
     from sdl.cli.benchmark import run_benchmarks
 
     out = Output()
-    _finish(lambda: run_benchmarks(file, tuple(planner or ()), seeds, budget, jobs, tuple(set_ or ()), json_, out), out)
+    _finish(
+        lambda: run_benchmarks(file, tuple(planner or ()), seeds, budget, jobs, tuple(set_ or ()), json_, record, out), out
+    )
 
 
 @drivers_app.callback()
@@ -295,7 +297,7 @@ def _finish(action: object, output: Output) -> None:
         raise typer.Exit(code_of(error)) from error
     except KeyboardInterrupt as error:
         output.emit({"state": "stopped", "error": "interrupted"})
-        raise typer.Exit(4) from error
+        raise typer.Exit(STOPPED) from error
     raise typer.Exit(int(code or 0))
 
 
@@ -321,4 +323,5 @@ def main() -> None:
 
 def _json_for_all(data: dict[str, object]) -> None:
     """Keep the promise of --json where the command line itself could not be read."""
-    Output(as_json="--json" in sys.argv and "benchmark" not in sys.argv).emit(data)
+    wanted = "--json" in sys.argv and "benchmark" not in sys.argv
+    Output(as_json=wanted, template=NOTHING_RUN if "run" in sys.argv else None).emit(data)

@@ -15,6 +15,16 @@ DONE, FAILED, BAD_INPUT, NEEDS_PERSON, STOPPED = 0, 1, 2, 3, 4
 CODE_OF_STATE = {"done": DONE, "failed": FAILED, "waiting": NEEDS_PERSON, "stopped": STOPPED}
 
 
+NOTHING_RUN: dict[str, Any] = {
+    "name": None,
+    "state": "refused",
+    "experiments": {"started": 0, "done": 0, "failed": 0, "aborted": 0, "running": 0},
+    "best": None,
+    "report": None,
+}
+"""What `sdl run --json` says where no campaign was begun; the same keys stand in its object on every exit."""
+
+
 def code_of(error: SdlError) -> int:
     """Return the exit code of an error: 2 where the input was bad and nothing was started, 1 otherwise."""
     return BAD_INPUT if isinstance(error, InputError) else FAILED
@@ -34,9 +44,10 @@ def home_of(given: Path | None) -> Path:
 class Output:
     """Where a command says things: people read standard output, or standard error where `--json` owns the former."""
 
-    def __init__(self, *, as_json: bool = False) -> None:
+    def __init__(self, *, as_json: bool = False, template: dict[str, Any] | None = None) -> None:
         self.as_json = as_json
         self.emitted = False
+        self._template = template or {}
 
     def say(self, text: str = "") -> None:
         """Say a line to people."""
@@ -46,7 +57,8 @@ class Output:
         """Write the one JSON object, where it is asked for."""
         if self.as_json and not self.emitted:
             self.emitted = True
-            print(json.dumps(data, ensure_ascii=False, allow_nan=False), flush=True)  # noqa: T201
+            whole = {**self._template, **data}
+            print(json.dumps(whole, ensure_ascii=False, allow_nan=False), flush=True)  # noqa: T201
 
 
 def complain(text: str) -> None:
