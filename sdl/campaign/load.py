@@ -72,6 +72,7 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _PATH = re.compile(r"^[^.\[\]]+(?:\.[^.\[\]]+|\[\d{1,9}\])*$")
 _WORD = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
 _WORD_RULE = "letters, digits and '_', not beginning with a digit"
+_ADDRESS = re.compile(r"^[A-Za-z0-9.:\[\]-]+:\d{1,5}\Z")
 LARGEST_SEED = 2**53
 
 
@@ -643,6 +644,9 @@ def _lab_at(reader: Reader, where: Where, key: str) -> LabSpec | None:
     if world is not None and not isinstance(world, dict):
         reader.wrong((*where, "world"), f"must be a mapping, got {brief(world)}")
         world = None
+    server = (world or {}).get("server")
+    if server is not None and (not isinstance(server, str) or not _ADDRESS.match(server)):
+        reader.wrong((*where, "world", "server"), f"must be HOST:PORT, as sdl world serve prints it, got {server!r}")
     seed = (world or {}).get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < LARGEST_SEED:
         reader.wrong((*where, "world", "seed"), f"must be a whole number from 0, got {brief(seed)}")

@@ -25,6 +25,8 @@ drivers_app = typer.Typer(
 server_app = typer.Typer(
     help="Manage the Prefect server that sdl run starts.", no_args_is_help=True, rich_markup_mode=None
 )
+world_app = typer.Typer(help="Run a simulated world as a process of its own.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(world_app, name="world")
 app.add_typer(drivers_app, name="drivers")
 app.add_typer(server_app, name="server")
 
@@ -285,6 +287,20 @@ def server_status(home: Home = None, json: Json = False) -> None:
 
     out = Output(as_json=json)
     _finish(lambda: show(home, out), out)
+
+
+@world_app.command("serve")
+def world_serve(
+    record: Annotated[Path, typer.Argument(help="The world's record (JSON lines), made on need.", show_default=False)],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of everything that the world hides.")] = 0,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1 [default: a free one].")] = 0,
+    set_: Set = None,
+) -> None:
+    """Serve a simulated world until Ctrl-C: campaigns reach it by world: {server: 127.0.0.1:PORT} in the lab."""
+    from sdl.cli.world import serve
+
+    out = Output()
+    _finish(lambda: serve(record, seed, port, tuple(set_ or ()), out), out)
 
 
 def _finish(action: object, output: Output) -> None:

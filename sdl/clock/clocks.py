@@ -199,7 +199,7 @@ class VirtualClock:
     async def sleep_until(self, moment: Moment, key: Key = (0, 0)) -> None:
         """Wait for a virtual moment; waiters of one instant go on one at a time, in the order of their keys."""
         future = self.event()
-        heapq.heappush(self._sleepers, (max(_finite(moment), self._now), key, next(self._order), future))
+        heapq.heappush(self._sleepers, (max(on_grid(_finite(moment)), self._now), key, next(self._order), future))
         await self._wait(future)
 
     async def sleep(self, seconds: float, key: Key = (0, 0)) -> None:

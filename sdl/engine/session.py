@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdl.clock import Clock, make_clock
+from sdl.clock.shared import SharedVirtualClock
 from sdl.engine.engine import Engine
 from sdl.engine.environment import environment
-from sdl.errors import NameInUseError
+from sdl.errors import LedgerError, NameInUseError
 from sdl.lab import EmbeddedLab
 from sdl.ledger import CampaignCreated, EpochRaised, Event, Ledger, VersionRecorded
 from sdl.ledger.queries import latest_version
 from sdl.loop import CampaignState
-from sdl.world import World
+from sdl.world import RemoteWorld, World, address_of
 
 if TYPE_CHECKING:
     from sdl.engine.hooks import Hooks
@@ -45,12 +46,19 @@ class Session:
     is_done: bool
     is_new: bool
     _ownership: Ownership | None
-    _clock: Clock
-    _lab: EmbeddedLab
+    _home: Path | None
+    _lab: EmbeddedLab | None = None
+    _clock: Clock | None = None
 
     @property
     def lab(self) -> EmbeddedLab:
-        """The campaign's lab."""
+        """The campaign's lab, once `engine` has opened it.
+
+        Raises:
+            LedgerError: it was not opened.
+        """
+        if self._lab is None:
+            raise LedgerError(f"the lab of campaign '{self.name}' was not opened yet")
         return self._lab
 
     @property
@@ -64,6 +72,13 @@ class Session:
         Raises:
             DriverError: an instrument does not answer.
         """
+        last = _moment(self.state.last_moment)
+        server = self.checked.lab.world.get("server")
+        if server is not None and self.checked.lab.clock.type == "virtual":
+            self._clock = await SharedVirtualClock.connect(*address_of(str(server)), f"campaign {self.name}", last)
+        else:
+            self._clock = make_clock(self.checked.lab.clock, last)
+        self._lab = _lab(self.checked, self.ledger, self._clock, self._home)
         await self._lab.open()
         instruments = {
             name: {"driver": plan.driver, "nature": plan.description.nature}
@@ -77,7 +92,10 @@ class Session:
 
     async def close(self) -> None:
         """Let go of lab, ownership and ledger."""
-        await self._lab.close()
+        if self._lab is not None:
+            await self._lab.close()
+        if isinstance(self._clock, SharedVirtualClock):
+            await self._clock.close()
         if self._ownership is not None:
             self._ownership.release()
         self.ledger.close()
@@ -106,13 +124,10 @@ def open_session(checked: Checked, home: Path | None, *, simulate: bool = False)
         if recorded is not None:
             _require_same(checked, ledger, settings)
         state = CampaignState(ledger.rows(name))
-        clock = make_clock(checked.lab.clock, _moment(state.last_moment))
         if recorded is None:
-            _create(checked, ledger, settings, clock.now())
+            _create(checked, ledger, settings, make_clock(checked.lab.clock).now())
         done = state.ended is not None and state.ended.state == "done"
-        return Session(
-            checked, ledger, state, done, recorded is None, ownership, clock, _lab(checked, ledger, clock, home)
-        )
+        return Session(checked, ledger, state, done, recorded is None, ownership, home)
     except BaseException:
         if ownership is not None:
             ownership.release()
@@ -125,8 +140,11 @@ def _moment(text: str | None) -> float | None:
 
 
 def _lab(checked: Checked, ledger: Ledger, clock: Clock, home: Path | None) -> EmbeddedLab:
-    world = None
-    if any(i.description.nature == "simulated" for i in checked.lab.instruments.values()):
+    world: World | None = None
+    server = checked.lab.world.get("server")
+    if server is not None:
+        world = RemoteWorld(*address_of(str(server)))
+    elif any(i.description.nature == "simulated" for i in checked.lab.instruments.values()):
         path = None if home is None else home / "worlds" / f"{checked.campaign.name}.jsonl"
         world = World(int(checked.lab.world.get("seed", 0)), path, checked.lab.world)
     locks = None if home is None else home / "locks"

@@ -31,8 +31,11 @@ def recorded_draft(ledger: Ledger, name: str, version: int | None = None) -> Dra
     versions = table_of(ledger, "versions", name)
     wanted = next((v for v in reversed(versions) if version is None or v["version"] == version), None)
     if wanted is None:
+        if versions:
+            there = ", ".join(str(v["version"]) for v in versions)
+            raise InputError(f"campaign '{name}' has no version {version}; it has: {there}")
         known = ", ".join(str(c["name"]) for c in ledger.campaigns()) or "none"
-        raise InputError(f"the ledger {ledger.where} has no campaign '{name}'; it has: {known}")
+        raise InputError(f"{ledger.where} has no campaign '{name}'; it has: {known}")
     places = parse_document(wanted["text"], f"{name} (recorded)").places
     document = Document(f"{name} (recorded)", wanted["text"], wanted["data"], places)
     with tempfile.TemporaryDirectory(prefix="sdl-") as folder:

@@ -152,7 +152,13 @@ def _lab(definitions: _Definitions) -> Json:
             "name": {"type": "string"},
             "description": {"type": "string"},
             "clock": definitions.of(ClockSpec, "clock"),
-            "world": {"type": "object", "properties": {"seed": {"type": "integer", "minimum": 0}}},
+            "world": {
+                "type": "object",
+                "properties": {
+                    "seed": {"type": "integer", "minimum": 0},
+                    "server": {"type": "string", "description": "HOST:PORT of sdl world serve"},
+                },
+            },
             "instruments": {"type": "object", "minProperties": 1, "additionalProperties": {"oneOf": instruments}},
             "allow_real": {"type": "boolean", "default": False},
         },
