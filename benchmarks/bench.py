@@ -197,7 +197,7 @@ def proposal_rows() -> list[Row]:
     rows = []
     for known in (20, 60):
         chosen = np.random.default_rng(0).choice(len(space.pool), known, replace=False)
-        candidates = [space.pool.candidate(int(i)) for i in chosen]
+        candidates = space.decode(space.pool.codes[chosen])
         values = [measured[tuple(float(v) for v in c.values())] for c in candidates]
         history = History(
             tuple(

@@ -60,6 +60,10 @@ class AnalysisError(SdlError):
     """Raw data could not be turned into an outcome; the experiment fails, the data are kept."""
 
 
+class GateError(SdlError):
+    """A surrogate did not show on held-out data what it must; it is recorded, but may not be used."""
+
+
 class LedgerError(SdlError):
     """The ledger cannot be read or written, or does not verify."""
 
@@ -116,10 +120,20 @@ def near_miss(word: str, allowed: Iterable[str]) -> str:
     >>> near_miss("temprature", ["temperature", "hold"])
     " (did you mean 'temperature'?)"
     """
-    from difflib import get_close_matches  # noqa: PLC0415  only needed on the way to an error
+    from difflib import get_close_matches
 
     found: Sequence[str] = get_close_matches(word, list(allowed), n=1, cutoff=0.6)
     return f" (did you mean '{found[0]}'?)" if found else ""
+
+
+def brief(value: object, longest: int = 80) -> str:
+    """Return a value as it is written, cut where it is long, so that a message stays readable.
+
+    >>> brief("x" * 100, 8)
+    "'xxxxx…"
+    """
+    text = repr(value[: longest + 1] if isinstance(value, str | list | tuple) else value)
+    return text if len(text) <= longest else text[: longest - 2] + "…"
 
 
 def listed(words: Iterable[str]) -> str:

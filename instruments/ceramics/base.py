@@ -41,6 +41,7 @@ class CeramicsInstrument(Instrument):
     """Base of the simulated ceramics instruments."""
 
     nature = "simulated"
+    world_settings = ("failure_rate",)
 
     def __init__(self, name: str, settings: DriverSettings, *, clock: Clock, world: World | None = None) -> None:
         super().__init__(name, settings, clock=clock, world=world)

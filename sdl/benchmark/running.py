@@ -289,13 +289,9 @@ class _Watch(Hooks):
 
 
 async def _pool_truth(setup: Setup) -> PoolTruth | None:
-    pool = setup.checked.campaign.space.pool
-    if pool is None:
-        return None
     # Truth does not depend on the planner or the seed; a lab of its own is opened to ask.
     session = open_session(setup.checked, None)
     try:
-        await session.lab.open()
-        return pool_truth(session.lab, setup.checked.plan, pool)
+        return pool_truth(await session.open_lab(), setup.checked.plan, setup.checked.campaign.space)
     finally:
         await session.close()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sdl.benchmark.result import Question
     from sdl.lab import EmbeddedLab
     from sdl.loop import Plan
-    from sdl.space import Pool, Value
+    from sdl.space import Space, Value
 
 
 def true_outcomes(lab: EmbeddedLab, plan: Plan, candidate: Mapping[str, Value], sample: str) -> dict[str, float] | None:
@@ -49,11 +49,13 @@ def true_outcomes(lab: EmbeddedLab, plan: Plan, candidate: Mapping[str, Value], 
     return found
 
 
-def pool_truth(lab: EmbeddedLab, plan: Plan, pool: Pool) -> PoolTruth | None:
+def pool_truth(lab: EmbeddedLab, plan: Plan, space: Space) -> PoolTruth | None:
     """Return the true outcomes of all rows, or None where the lab knows none before an experiment was made."""
-    values = {name: np.full(len(pool), np.nan) for name in plan.outcomes}
-    for row in range(len(pool)):
-        found = true_outcomes(lab, plan, pool.candidate(row), "")
+    if space.pool is None:
+        return None
+    values = {name: np.full(len(space.pool), np.nan) for name in plan.outcomes}
+    for row, candidate in enumerate(space.decode(space.pool.codes)):
+        found = true_outcomes(lab, plan, candidate, "")
         for name, value in (found or {}).items():
             values[name][row] = value
     known = all(np.isfinite(column).any() for column in values.values())

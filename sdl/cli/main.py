@@ -224,6 +224,9 @@ def benchmark(
     json_: Annotated[
         Path | None, typer.Option("--json", help="Write planner → seed → experiments to this file.")
     ] = None,
+    record: Annotated[
+        Path | None, typer.Option("--record", help="Write everything to this file: also truth, figures, versions.")
+    ] = None,
 ) -> None:
     """Compare planners on a campaign whose truth is known: local engine, virtual time."""
     from sdl.cli.benchmark import run_benchmarks

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sdl.errors import DriverError
 
 if TYPE_CHECKING:
-    from sdl.clock import Clock
     from sdl.artefacts.ref import ArtefactRef
+    from sdl.clock import Clock
     from sdl.driver.command import Command
     from sdl.world import World
 

@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
-from sdl.errors import DriverError, LimitError
+from sdl.errors import DriverError, LimitError, brief
 from sdl.units import DIMENSIONLESS, canonical_unit
 
 Effect = Literal["reads", "repeatable", "irreversible"]
 Kind = Literal["number", "integer", "text", "boolean"]
+
+_LARGEST_WHOLE = 2**53
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ class Limits:
 
     lower: float = -math.inf
     upper: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.lower <= self.upper:
+            raise DriverError(
+                f"Limits({self.lower:g}, {self.upper:g}): the lower limit must not be above the upper one"
+            )
 
 
 @dataclass(frozen=True)
@@ -64,15 +72,17 @@ class FieldSpec:
     def problem(self, value: Any) -> str | None:  # noqa: ANN401  whatever came over the boundary
         """Say why a value (in `unit`) is refused, or None."""
         if self.kind == "boolean":
-            return None if isinstance(value, bool) else f"{value!r} is not true or false"
+            return None if isinstance(value, bool) else f"{brief(value)} is not true or false"
         if self.kind == "text":
             if not isinstance(value, str):
-                return f"{value!r} is not a text"
+                return f"{brief(value)} is not a text"
             if self.choices and value not in self.choices:
-                return f"'{value}' is none of {', '.join(self.choices)}"
+                return f"{brief(value)} is none of {', '.join(self.choices)}"
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
-            return f"{value!r} is not a number"
+            return f"{brief(value)} is not a number"
+        if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+            return f"{brief(value)} is too large a whole number to be computed with exactly"
         if not math.isfinite(value):
             return f"{value!r} is not finite"
         if self.kind == "integer" and not float(value).is_integer():
@@ -239,11 +249,22 @@ def field_spec(name: str, hint: Any, default: Any = inspect.Parameter.empty) -> 
         hint = str
     kinds: dict[Any, Kind] = {float: "number", int: "integer", str: "text", bool: "boolean"}
     if hint not in kinds or not all(isinstance(c, str) for c in choices):
-        raise DriverError(f"'{name}': a value at the boundary must be float, int, str, bool or a Literal of words, not {hint}")
+        raise DriverError(
+            f"'{name}': a value at the boundary must be float, int, str, bool or a Literal of words, not {hint}"
+        )
+    kind = kinds[hint]
+    given = [e for e in extras if isinstance(e, Unit | Limits) or e in (Unit, Limits)]
+    if any(isinstance(e, type) for e in given):
+        raise DriverError(f"'{name}': write Unit('degC') and Limits(0, 10), with their values")
+    if given and kind not in {"number", "integer"}:
+        raise DriverError(f"'{name}': only a number can have a unit and limits, not {kind}")
+    if len({type(e) for e in given}) < len(given):
+        raise DriverError(f"'{name}': two units or two limits; which one holds?")
     required = default is inspect.Parameter.empty
-    return FieldSpec(
-        name, kinds[hint], unit, limits.lower, limits.upper, choices, required, None if required else default
-    )
+    spec = FieldSpec(name, kind, unit, limits.lower, limits.upper, choices, required, None if required else default)
+    if not required and (problem := spec.problem(default)) is not None:
+        raise DriverError(f"'{name}': the default {problem}")
+    return spec
 
 
 def result_specs(owner: str, hint: Any) -> tuple[FieldSpec, ...]:  # noqa: ANN401

@@ -8,17 +8,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic.fields import FieldInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+from pydantic.fields import FieldInfo
 
 from sdl.driver.context import no_store
 from sdl.driver.description import ActionSpec, Description, Effect, field_spec, result_specs
-from sdl.errors import DriverError
+from sdl.errors import DriverError, listed
 from sdl.units import read_duration
 
 if TYPE_CHECKING:
-    from sdl.clock import Clock
     from sdl.artefacts.ref import ArtefactRef
+    from sdl.clock import Clock
     from sdl.driver.command import Command
     from sdl.driver.context import Context
     from sdl.world import World
@@ -56,7 +56,10 @@ class DriverSettings(BaseModel):
 
 def _names_file(info: FieldInfo) -> bool:
     """Tell whether a setting is an `InputFile`, be it optional or not."""
-    marks = [*info.metadata, *(m for part in typing.get_args(info.annotation) for m in getattr(part, "__metadata__", ()))]
+    marks = [
+        *info.metadata,
+        *(m for part in typing.get_args(info.annotation) for m in getattr(part, "__metadata__", ())),
+    ]
     return any(isinstance(m, InputFileMark) for m in marks)
 
 
@@ -133,11 +136,14 @@ def action(
         duration: expected, such as `4 h`, or a function from arguments to seconds.
         abortable: whether `abort` stops it on the way.
     """
+    if effect not in typing.get_args(Effect):
+        raise DriverError(f"an action's effect is one of {listed(typing.get_args(Effect))}, not {effect!r}")
 
     def mark(method: Method) -> Method:
-        if not inspect.iscoroutinefunction(method):
-            raise DriverError(f"action '{method.__name__}' must be an async function")
-        method.__sdl_action__ = _ActionMark(effect, duration, abortable)  # type: ignore[attr-defined]
+        function: Any = method
+        if not inspect.iscoroutinefunction(function):
+            raise DriverError(f"action '{function.__name__}' must be an async function")
+        function.__sdl_action__ = _ActionMark(effect, duration, abortable)
         return method
 
     return mark
@@ -153,11 +159,13 @@ class Instrument:
         nature: what kind of thing it is; stamped into every record.
         settings_model: the driver's settings.
         simulator: entry-point name of the driver that stands in for this one under `--simulate`, or None.
+        world_settings: keys of the lab's `world:` that a simulated instrument reads, beside `seed` and `server`.
     """
 
     nature: ClassVar[Nature] = "real"
     settings_model: ClassVar[type[DriverSettings]] = DriverSettings
     simulator: ClassVar[str | None] = None
+    world_settings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, settings: DriverSettings, *, clock: Clock, world: World | None = None) -> None:
         self.name = name
@@ -211,7 +219,7 @@ class Instrument:
 
     async def safe_state(self) -> SafeReport:
         """Bring the instrument into its safe state; idempotent, works in fault, confirmed by read-back."""
-        return SafeReport(False, "this driver has no safe state")
+        return SafeReport(confirmed=False, message="this driver has no safe state")
 
     async def reconcile(self, command: Command) -> Reconciled:
         """Say what became of a command after a crash; `unknown` unless the instrument can really tell."""
@@ -234,19 +242,46 @@ def _first_line(doc: str | None) -> str:
 
 
 def _spec_of(owner: str, name: str, method: Callable[..., Any], mark: _ActionMark) -> ActionSpec:
-    hints = typing.get_type_hints(method, include_extras=True)
-    parameters = list(inspect.signature(method).parameters.values())[2:]  # after self and ctx
+    whose = f"{owner}.{name}"
+    every = list(inspect.signature(method).parameters.values())
+    if len(every) < 2 or every[1].name != "ctx":
+        raise DriverError(f"{whose}: an action's first parameter after self is 'ctx' (a Context)")
+    parameters = every[2:]
+    hints = _hints(whose, method, [*(p.name for p in parameters), "return"])
+    for parameter in parameters:
+        if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
+            raise DriverError(f"{whose}: '{parameter}' cannot be described; an action takes named parameters")
     missing = [p.name for p in parameters if p.name not in hints]
     if missing:
-        raise DriverError(f"{owner}.{name}: parameters {missing} need type hints")
+        raise DriverError(f"{whose}: the parameters {listed(missing)} need type hints")
+    if "return" not in hints:
+        raise DriverError(f"{whose}: say what it returns: '-> None', or a dataclass with annotated fields")
     estimate = mark.duration if callable(mark.duration) else None
+    try:
+        specs = tuple(field_spec(p.name, hints[p.name], p.default) for p in parameters)
+        results = result_specs(whose, hints["return"])
+    except DriverError as error:
+        raise DriverError(f"{whose}: {str(error).removeprefix(whose + ': ')}") from error
     return ActionSpec(
         name=name,
         effect=mark.effect,
-        parameters=tuple(field_spec(p.name, hints[p.name], p.default) for p in parameters),
-        results=result_specs(f"{owner}.{name}", hints.get("return")),
+        parameters=specs,
+        results=results,
         duration=0.0 if callable(mark.duration) else read_duration(mark.duration),
         abortable=mark.abortable,
         doc=_first_line(method.__doc__),
         estimate=estimate,
     )
+
+
+def _hints(owner: str, method: Callable[..., Any], names: list[str]) -> dict[str, Any]:
+    """Return the evaluated hints of some parameters; those of others (`ctx`) may be imported for type checkers only."""
+    written = {n: h for n, h in inspect.get_annotations(method).items() if n in names}
+    holder = type("Hints", (), {"__annotations__": written})
+    try:
+        return typing.get_type_hints(holder, getattr(method, "__globals__", {}), include_extras=True)
+    except NameError as error:
+        raise DriverError(
+            f"{owner}: the type hint '{error.name}' cannot be looked up; import it or define it at the top of the module, "
+            "not under TYPE_CHECKING"
+        ) from error

@@ -28,7 +28,7 @@ def get_driver(name: str) -> type[Instrument]:
     Raises:
         DriverError: no such driver, or it cannot be imported.
     """
-    from sdl.driver.instrument import Instrument  # noqa: PLC0415  the import would be circular above
+    from sdl.driver.instrument import Instrument
 
     points = _points()
     if name not in points:

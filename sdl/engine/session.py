@@ -66,11 +66,12 @@ class Session:
         """The campaign's name."""
         return self.checked.campaign.name
 
-    async def engine(self, worker: Worker, hooks: Hooks | None = None) -> Engine:
-        """Open the lab, raise the epoch, and return the engine.
+    async def open_lab(self) -> EmbeddedLab:
+        """Set the clock going and connect every instrument.
 
         Raises:
             DriverError: an instrument does not answer.
+            ClockError: a world of its own does not answer.
         """
         last = _moment(self.state.last_moment)
         server = self.checked.lab.world.get("server")
@@ -80,15 +81,25 @@ class Session:
             self._clock = make_clock(self.checked.lab.clock, last)
         self._lab = _lab(self.checked, self.ledger, self._clock, self._home)
         await self._lab.open()
+        return self._lab
+
+    async def engine(self, worker: Worker, hooks: Hooks | None = None) -> Engine:
+        """Open the lab, raise the epoch, and return the engine.
+
+        Raises:
+            DriverError: an instrument does not answer.
+        """
+        lab = await self.open_lab()
+        clock = lab.clock
         instruments = {
             name: {"driver": plan.driver, "nature": plan.description.nature}
             for name, plan in self.checked.lab.instruments.items()
         }
-        found: dict[str, Any] = {**environment(), "instruments": instruments, "clock": self._clock.settings.type}
+        found: dict[str, Any] = {**environment(), "instruments": instruments, "clock": clock.settings.type}
         raised = EpochRaised(self.state.epoch + 1, os.getpid(), socket.gethostname(), found)
-        for row in self.ledger.append(self.name, self._clock.now(), [raised]):
+        for row in self.ledger.append(self.name, clock.now(), [raised]):
             self.state.apply(row)
-        return Engine(self.checked, self.ledger, self._lab, self._clock, worker, self.state, hooks)
+        return Engine(self.checked, self.ledger, lab, clock, worker, self.state, hooks)
 
     async def close(self) -> None:
         """Let go of lab, ownership and ledger."""

@@ -208,17 +208,18 @@ class EmbeddedLab:
     def reserve(self, commands: Iterable[tuple[str, str]]) -> None:
         """Keep instruments for commands of a dead process; see `Lab.reserve`."""
         for command, instrument in commands:
-            self._queues[instrument].reserve(command)
+            if instrument in self._queues:  # `reconcile` says what is wrong with the others
+                self._queues[instrument].reserve(command)
 
     async def reconcile(self, command: Command) -> Reply | None:
         """Ask the instrument what became of a command that a dead process sent; see `Lab.reconcile`."""
+        spec = self._spec(command)
         try:
-            return await self._reconcile(command)
+            return await self._reconcile(command, spec)
         finally:
             self._queues[command.instrument].release(command.id)
 
-    async def _reconcile(self, command: Command) -> Reply | None:
-        spec = self._spec(command)
+    async def _reconcile(self, command: Command, spec: ActionSpec) -> Reply | None:
         simulated = self._simulated(command)
         text = "the process died while the command was under way, and the instrument cannot say what became of it"
         while True:

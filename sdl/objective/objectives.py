@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
 
 from sdl.errors import UnitError
-from sdl.space.parameters import Number, Quantified
-from sdl.units import DIMENSIONLESS, canonical_unit, read_quantity
+from sdl.space.parameters import Quantified, in_unit
+from sdl.units import DIMENSIONLESS, canonical_unit
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,14 @@ class OutcomeSettings(BaseModel):
         return unit
 
 
-def _number(value: object, unit: str) -> object:
-    """Read a bound that may be written as a quantity."""
+def _in_unit(value: object, info: ValidationInfo) -> object:
+    """Read a number that may be written as a quantity."""
     if not isinstance(value, str):
         return value
-    quantity = read_quantity(value)
-    return quantity.value if quantity.unit == DIMENSIONLESS else quantity.to(unit)
+    try:
+        return in_unit(value, info.data.get("unit"))
+    except UnitError as error:
+        raise ValueError(str(error)) from error
 
 
 class Objective(OutcomeSettings):
@@ -61,7 +63,9 @@ class Objective(OutcomeSettings):
     """
 
     goal: Literal["maximize", "minimize", "match"]
-    value: Number | None = None
+    value: Quantified | None = None
+
+    _value = field_validator("value", mode="before")(_in_unit)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -75,7 +79,7 @@ class Objective(OutcomeSettings):
             return value
         if self.goal == "minimize":
             return -value
-        assert self.value is not None  # noqa: S101  the model's own check
+        assert self.value is not None
         return -abs(value - float(self.value))
 
 
@@ -83,14 +87,7 @@ class _Bounded(OutcomeSettings):
     at_least: Quantified | None = None
     at_most: Quantified | None = None
 
-    @field_validator("at_least", "at_most", mode="before")
-    @classmethod
-    def _in_unit(cls, value: object, info: object) -> object:
-        data = getattr(info, "data", {})
-        try:
-            return _number(value, data.get("unit", DIMENSIONLESS))
-        except UnitError as error:
-            raise ValueError(str(error)) from error
+    _bounds = field_validator("at_least", "at_most", mode="before")(_in_unit)
 
     @model_validator(mode="after")
     def _one_bound(self) -> Self:

@@ -43,6 +43,11 @@ def check_lab(draft: Draft, *, simulate: bool, world_seed: int | None) -> LabPla
         where: Where = () if spec.key else ("lab",)
         reader.wrong((*where, "clock"), f"{clock.type} time needs a simulated lab, but {', '.join(real)} is real")
     world = dict(spec.world)
+    known = {"seed", "server", *(key for p in instruments.values() for key in p.make.world_settings)}
+    if len(instruments) == len(spec.instruments):  # else a driver that could not be found may know the key
+        for key in world:
+            if key not in known:
+                reader.unknown((*(() if spec.key else ("lab",)), "world", key), key, sorted(known), "setting of the world")
     if world_seed is not None:
         world["seed"] = world_seed
     return LabPlan(spec.name, clock, world, instruments)

@@ -92,8 +92,7 @@ def _look_up(draft: Draft, step: Step, table: Table, settings: Mapping[str, Any]
     other = {*measured, *spread, settings.get("cost")}
     columns = list(settings.get("parameters") or [c for c in table.columns if c not in other])
     units = settings.get("units") or {}
-    rows = range(len(draft.space.pool))
-    candidates = [draft.space.pool.candidate(row) for row in rows]
+    candidates = draft.space.decode(draft.space.pool.codes)
     asked: list[list[float] | list[str]] = []
     for column in columns:
         argument = step.arguments[column]

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sdl.space.candidate import Value
+    from sdl.space.parameters import Categorical, Continuous, Discrete, Integer
 
 TOLERANCE = 1e-6
-"""By how much of the sum of its terms' sizes a constraint may be missed and still count as held."""
+"""By how much of its scale (the largest sum of its terms' sizes in the box) a constraint may be missed and still hold."""
 
 
 class LinearConstraint(BaseModel):
@@ -62,10 +63,18 @@ class LinearConstraint(BaseModel):
         """Return Σ terms·values of a candidate."""
         return sum(float(weight) * float(candidate[name]) for name, weight in self.terms.items())
 
-    def problem(self, candidate: Mapping[str, Value]) -> str | None:
-        """Say how a candidate breaks the constraint, or None."""
+    def scale(self, parameters: Mapping[str, Continuous | Integer | Discrete | Categorical]) -> float:
+        """Return the largest sum of the terms' sizes within the bounds of the parameters; tolerances are shares of it."""
+        return sum(
+            abs(weight) * max(abs(p.lower), abs(p.upper))
+            for name, weight in self.terms.items()
+            if (p := parameters[name]).type != "categorical"
+        )
+
+    def problem(self, candidate: Mapping[str, Value], scale: float) -> str | None:
+        """Say how a candidate breaks the constraint, or None; `scale` is that of the method `scale`."""
         total = self.sum_of(candidate)
-        slack = TOLERANCE * max(1.0, sum(abs(float(w) * float(candidate[n])) for n, w in self.terms.items()))
+        slack = TOLERANCE * scale
         if self.lower - slack <= total <= self.upper + slack:
             return None
         return f"{self} is broken: the sum is {total:g}"

@@ -23,10 +23,11 @@ from pydantic import (
     model_validator,
 )
 
-from sdl.errors import UnitError
+from sdl.errors import UnitError, listed
 from sdl.space.candidate import Value
 from sdl.units import DIMENSIONLESS, canonical_unit, is_offset, read_quantity
 
+_MOST_LEVELS = 1_000_000
 _EXACT = 1e-9
 """Relative tolerance within which two numbers written in a file are the same number."""
 
@@ -34,13 +35,20 @@ _EXACT = 1e-9
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{value!r} is not a number")  # noqa: TRY004  pydantic turns ValueError into a located error
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise ValueError(f"a number with {len(str(value))} digits is too large") from error
+    if not math.isfinite(number):
         raise ValueError(f"{value!r} is not finite")
-    return float(value)
+    return number
 
 
 Number = Annotated[float, BeforeValidator(_number)]
 """A finite number; neither text nor true/false passes for one."""
+
+Whole = Annotated[int, Strict(), Field(ge=-(2**53), le=2**53)]
+"""A whole number that floats represent exactly."""
 
 Quantified = Annotated[
     float,
@@ -48,6 +56,16 @@ Quantified = Annotated[
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "description": "a quantity such as '1273 K'"}]}),
 ]
 """A finite number in the declared unit, which may be written as a quantity."""
+
+
+def in_unit(text: str, unit: str | None) -> float:
+    """Return a number that may be written as a quantity; where the unit is itself at fault (None), as it is written.
+
+    Raises:
+        UnitError: no quantity, or one that does not fit the unit.
+    """
+    quantity = read_quantity(text)
+    return quantity.value if unit is None or quantity.unit == DIMENSIONLESS else quantity.to(unit)
 
 
 class _Frozen(BaseModel):
@@ -58,10 +76,8 @@ def _in_unit(value: object, info: ValidationInfo) -> object:
     """Turn `1323 K` into a number in the parameter's declared unit; leave everything else to the type's own check."""
     if not isinstance(value, str):
         return value
-    unit = info.data.get("unit", DIMENSIONLESS)
     try:
-        quantity = read_quantity(value)
-        return quantity.value if quantity.unit == DIMENSIONLESS else quantity.to(unit)
+        return in_unit(value, info.data.get("unit"))
     except UnitError as error:
         raise ValueError(str(error)) from error
 
@@ -95,17 +111,30 @@ class Continuous(_Frozen):
     _unit = field_validator("unit")(_known_unit)
     _bounds = field_validator("bounds", mode="before")(_all_in_unit)
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        lower, upper = self.bounds
+    @field_validator("bounds")
+    @classmethod
+    def _ordered(cls, bounds: tuple[float, float]) -> tuple[float, float]:
+        lower, upper = bounds
         if not lower < upper:
             raise ValueError(f"bounds must be [lower, upper] with lower below upper, got [{lower:g}, {upper:g}]")
-        if self.scale == "log":
+        if not math.isfinite(upper - lower):
+            raise ValueError(f"the bounds [{lower:g}, {upper:g}] lie too far apart to be computed with")
+        return bounds
+
+    @field_validator("scale")
+    @classmethod
+    def _has_logarithm(cls, scale: str, info: ValidationInfo) -> str:
+        if scale == "log" and "unit" in info.data and "bounds" in info.data:
+            unit, (lower, upper) = info.data["unit"], info.data["bounds"]
+            if is_offset(unit):
+                raise ValueError(
+                    f"scale: log has no meaning in {unit}, whose zero is arbitrary; use another unit, such as K"
+                )
             if lower <= 0:
                 raise ValueError(f"scale: log needs bounds above 0, got [{lower:g}, {upper:g}]; use scale: linear")
-            if is_offset(self.unit):
-                raise ValueError(f"scale: log has no meaning in {self.unit}, whose zero is arbitrary; use K")
-        return self
+            if not math.isfinite(upper / lower):
+                raise ValueError(f"the bounds [{lower:g}, {upper:g}] lie too far apart to be computed with")
+        return scale
 
     @property
     def lower(self) -> float:
@@ -133,7 +162,7 @@ class Continuous(_Frozen):
 
     def problem(self, value: Value) -> str | None:
         """Say why the value is not allowed, or None."""
-        if isinstance(value, str) or not math.isfinite(value):
+        if isinstance(value, str | bool) or not math.isfinite(value):
             return f"{value!r} is not a finite number"
         slack = _EXACT * (self.upper - self.lower)
         if not self.lower - slack <= value <= self.upper + slack:
@@ -146,16 +175,19 @@ class Integer(_Frozen):
 
     type: Literal["integer"]
     unit: str = DIMENSIONLESS
-    bounds: tuple[Annotated[int, Strict()], Annotated[int, Strict()]]
+    bounds: tuple[Whole, Whole]
 
     _unit = field_validator("unit")(_known_unit)
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        lower, upper = self.bounds
+    @field_validator("bounds")
+    @classmethod
+    def _ordered(cls, bounds: tuple[int, int]) -> tuple[int, int]:
+        lower, upper = bounds
         if not lower < upper:
             raise ValueError(f"bounds must be [lower, upper] with lower below upper, got [{lower}, {upper}]")
-        return self
+        if upper - lower >= _MOST_LEVELS:
+            raise ValueError(f"[{lower}, {upper}] has more than {_MOST_LEVELS} levels; use type: continuous")
+        return bounds
 
     @property
     def lower(self) -> float:
@@ -183,7 +215,7 @@ class Integer(_Frozen):
 
     def problem(self, value: Value) -> str | None:
         """Say why the value is not allowed, or None."""
-        if isinstance(value, str) or not float(value).is_integer():
+        if isinstance(value, str | bool) or not float(value).is_integer():
             return f"{value!r} is not a whole number"
         if not self.lower <= value <= self.upper:
             return f"{value:g} {self.unit} is outside [{self.lower:g}, {self.upper:g}] {self.unit}"
@@ -211,6 +243,8 @@ class Discrete(_Frozen):
             raise ValueError(f"needs at least two numbers, got {len(values)}")
         if len(set(values)) != len(values):
             raise ValueError(f"a number stands twice in {list(values)}")
+        if not math.isfinite(max(values) - min(values)):
+            raise ValueError(f"the numbers {list(values)} lie too far apart to be computed with")
         return tuple(sorted(values))
 
     @property
@@ -235,13 +269,14 @@ class Discrete(_Frozen):
     def from_unit(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
         """Map [0, 1], shape (n,), to allowed numbers, each with an equal share of the interval."""
         count = len(self.values)
-        return self.levels[np.minimum((u * count).astype(int), count - 1)]
+        chosen: NDArray[np.float64] = self.levels[np.minimum((u * count).astype(int), count - 1)]
+        return chosen
 
     def problem(self, value: Value) -> str | None:
         """Say why the value is not allowed, or None."""
         slack = _EXACT * max(abs(self.lower), abs(self.upper))
-        if isinstance(value, str) or not any(abs(value - v) <= slack for v in self.values):
-            return f"{value!r} is none of {list(self.values)} {self.unit}"
+        if isinstance(value, str | bool) or not any(abs(value - v) <= slack for v in self.values):
+            return f"{value!r} is none of {', '.join(f'{v:g}' for v in self.values)} {self.unit}"
         return None
 
 
@@ -275,7 +310,9 @@ class Categorical(_Frozen):
     def _check(self) -> Self:
         if self.descriptors is not None:
             if set(self.descriptors) != set(self.values):
-                raise ValueError(f"descriptors must be given for exactly {list(self.values)}, got {list(self.descriptors)}")
+                raise ValueError(
+                    f"descriptors must be given for exactly {list(self.values)}, got {list(self.descriptors)}"
+                )
             if len({frozenset(d) for d in self.descriptors.values()}) != 1 or not next(iter(self.descriptors.values())):
                 raise ValueError("every value needs the same descriptors, at least one")
         return self
@@ -291,7 +328,7 @@ class Categorical(_Frozen):
 
     def problem(self, value: Value) -> str | None:
         """Say why the value is not allowed, or None."""
-        return None if value in self.values else f"{value!r} is none of {list(self.values)}"
+        return None if value in self.values else f"{value!r} is none of {listed(self.values)}"
 
 
 Parameter = Annotated[Continuous | Integer | Discrete | Categorical, Field(discriminator="type")]

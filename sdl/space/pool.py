@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdl.space.candidate import Candidate
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -32,9 +30,7 @@ class Pool:
     categories: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def from_rows(
-        cls, names: Sequence[str], rows: NDArray[np.float64], categories: Sequence[Sequence[str]]
-    ) -> Pool:
+    def from_rows(cls, names: Sequence[str], rows: NDArray[np.float64], categories: Sequence[Sequence[str]]) -> Pool:
         """Make a pool of the distinct rows of a coded table, shape (rows, parameters)."""
         _, first = np.unique(rows, axis=0, return_index=True)
         return cls(tuple(names), rows[np.sort(first)].copy(), tuple(tuple(c) for c in categories))
@@ -42,20 +38,13 @@ class Pool:
     def __len__(self) -> int:
         return int(self.codes.shape[0])
 
-    def candidate(self, row: int) -> Candidate:
-        """Return one row as a candidate."""
-        values: dict[str, Value] = {}
-        for name, code, names in zip(self.names, self.codes[row], self.categories, strict=True):
-            values[name] = names[int(code)] if names else float(code)
-        return Candidate(values)
-
     def row_of(self, candidate: Mapping[str, Value]) -> int | None:
         """Return the row that equals the candidate exactly, or None."""
-        code = np.array(
-            [
-                float(names.index(str(candidate[name]))) if names else float(candidate[name])
-                for name, names in zip(self.names, self.categories, strict=True)
-            ]
-        )
-        hits = np.flatnonzero((self.codes == code).all(axis=1))
+        code = []
+        for name, names in zip(self.names, self.categories, strict=True):
+            value = candidate[name]
+            if names and value not in names:
+                return None
+            code.append(float(names.index(str(value))) if names else float(value))
+        hits = np.flatnonzero((self.codes == np.array(code)).all(axis=1))
         return int(hits[0]) if hits.size else None

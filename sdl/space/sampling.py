@@ -8,15 +8,17 @@ Springer 1986, ch. V.2). Other equalities, and feasible regions too small for re
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sdl.errors import SpaceError
-from sdl.space.parameters import Categorical, Continuous
+from sdl.space.constraints import TOLERANCE
+from sdl.space.parameters import Continuous
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -25,8 +27,16 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 _BLOCK = 4096
-_BLOCKS = 64
+_TRIAL_BLOCKS = 9
+_ENOUGH = 8
+"""Rejection is given up where fewer than so many points are found in the trial blocks."""
+
+_BLOCKS = 256
+_MOST_CHOICES = 5000
+"""So many choices of levels are looked at, each with a linear programme, before the search is given up."""
+
 _HIT_AND_RUN_STEPS = 60
+"""Steps per dimension between two points, enough for moments that cannot be told from uniform ones."""
 
 
 def uniform(space: Space, n: int, rng: np.random.Generator) -> Array:
@@ -58,10 +68,15 @@ def sobol(space: Space, n: int, seed: int) -> Array:
     Raises:
         SpaceError: no feasible point was found.
     """
-    from scipy.stats import qmc  # noqa: PLC0415  slow import that `sdl --help` does not need
+    from scipy.stats import qmc
 
     engine = qmc.Sobol(d=len(space.names), scramble=True, seed=np.random.default_rng(seed))
-    return _sample(space, n, lambda size: np.asarray(engine.random(size)), np.random.default_rng([seed, 1]))
+
+    def draw(size: int) -> Array:
+        """Draw a power of two, which alone is balanced (scipy warns of others), and give what was asked for."""
+        return np.asarray(engine.random(1 << (size - 1).bit_length()), dtype=np.float64)[:size]
+
+    return _sample(space, n, draw, np.random.default_rng([seed, 1]))
 
 
 def space_filling_rows(space: Space, n: int, rng: np.random.Generator) -> list[int]:
@@ -77,6 +92,8 @@ def space_filling_rows(space: Space, n: int, rng: np.random.Generator) -> list[i
         raise SpaceError("space_filling_rows needs a pool")
     if n > len(space.pool):
         raise SpaceError(f"{n} rows asked for, the pool has {len(space.pool)}")
+    if n == 0:
+        return []
     features = space.features(space.pool.codes)
     chosen = [int(rng.integers(len(features)))]
     distance = ((features - features[chosen[0]]) ** 2).sum(axis=1)
@@ -92,7 +109,7 @@ def space_filling_rows(space: Space, n: int, rng: np.random.Generator) -> list[i
         best = int(np.argmin([g.sum() for g in gains]))
         chosen.append(int(trials[best]))
         distance = gains[best]
-    return chosen[:n]
+    return chosen
 
 
 def _sample(space: Space, n: int, draw: Callable[[int], Array], rng: np.random.Generator) -> Array:
@@ -102,122 +119,139 @@ def _sample(space: Space, n: int, draw: Callable[[int], Array], rng: np.random.G
     if not space.constraints:
         return space.from_unit(draw(n))
     if space.is_simplex:
-        spacing = -np.log(np.clip(draw(n), 1e-300, 1 - 1e-16))
-        return spacing / spacing.sum(axis=1, keepdims=True)
-    found: list[Array] = []
-    count = 0
+        spacing: Array = -np.log(np.clip(draw(n), 1e-300, 1 - 1e-16))
+        total: Array = spacing.sum(axis=1, keepdims=True)
+        return spacing / total
     if not any(c.is_equality and _has_continuous(space, c.terms) for c in space.constraints):
-        for _ in range(_BLOCKS):
-            block = space.from_unit(draw(_BLOCK if n > 1 else 256))
-            good = block[space.satisfies(block)]
-            found.append(good)
-            count += len(good)
-            if count >= n:
+        found: list[Array] = []
+        count = 0
+        # Which way is taken must not depend on n: the first k of n points are those of k.
+        while count >= _ENOUGH or len(found) < _TRIAL_BLOCKS:
+            if count >= max(n, _ENOUGH):
                 return np.concatenate(found)[:n]
-            if not count and len(found) > 8:
-                break
+            block = space.from_unit(draw(_BLOCK))
+            found.append(block[space.satisfies(block)])
+            count += len(found[-1])
     return _hit_and_run(space, n, draw, rng)
 
 
-def _has_continuous(space: Space, terms: dict[str, float]) -> bool:
-    return any(isinstance(space.parameters[name], Continuous) for name in terms)
+def _has_continuous(space: Space, terms: Mapping[str, float]) -> bool:
+    return any(weight and isinstance(space.parameters[name], Continuous) for name, weight in terms.items())
 
 
 def _hit_and_run(space: Space, n: int, draw: Callable[[int], Array], rng: np.random.Generator) -> Array:
-    """Draw the non-continuous part first, then walk in the polytope that is left to the continuous parameters.
+    """Draw the levels and categories first, then walk in the polytope that is left to the continuous parameters.
 
-    Continuous values are uniform on the natural scale, whatever their declared scale.
+    Every feasible choice of levels is equally likely; continuous values are uniform on the natural scale, whatever their
+    declared scale.
     """
-    parameters = list(space.parameters.values())
-    free = np.array([isinstance(p, Continuous) for p in parameters])
+    free = np.array([isinstance(p, Continuous) for p in space.parameters.values()])
+    low, span = _box(space, free)
+    # In shares of the box and of each constraint's scale, so that a solver's absolute tolerances mean the same everywhere.
     a, lower, upper = space.constraint_matrix()
-    box_low = np.array([0.0 if isinstance(p, Categorical) else p.lower for p in parameters])
-    box_high = np.array([0.0 if isinstance(p, Categorical) else p.upper for p in parameters])
+    scales = space.constraint_scales
+    a, lower, upper = a / scales[:, None], lower / scales, upper / scales
+    by_levels = ~a[:, free].any(axis=1)
     result: list[Array] = []
     starts: dict[bytes, Array | None] = {}
-    for _ in range(200 * n + 2000):
-        if len(result) == n:
-            break
-        point = space.from_unit(draw(1))[0]
-        fixed = a[:, ~free] @ point[~free]
-        key = fixed.tobytes()
-        if key not in starts:
-            starts[key] = _interior(a[:, free], lower - fixed, upper - fixed, box_low[free], box_high[free])
-        start = starts[key]
-        if start is None:
-            continue  # this choice of levels leaves no room for the continuous part
-        if free.any():
-            point[free] = _walk(start, a[:, free], lower - fixed, upper - fixed, box_low[free], box_high[free], rng)
-        if space.satisfies(point[None, :])[0]:
-            result.append(point)
-    if len(result) < n:
-        said = "; ".join(str(c) for c in space.constraints)
-        raise SpaceError(f"found {len(result)} of {n} candidates that satisfy the constraints ({said}); loosen them")
-    return np.stack(result)
+    for _ in range(_BLOCKS):
+        points = space.from_unit(draw(_BLOCK))
+        sums = points[:, ~free] @ a[:, ~free].T
+        inside = ((sums >= lower - TOLERANCE) & (sums <= upper + TOLERANCE))[:, by_levels].all(axis=1)
+        if not free.any():
+            result.extend(points[inside])
+            if len(result) >= n:
+                return np.stack(result[:n])
+            continue
+        for point, fixed in zip(points[inside], sums[inside], strict=True):
+            polytope = _Polytope(
+                (a[:, free] * span)[~by_levels],
+                (lower - fixed - a[:, free] @ low)[~by_levels],
+                (upper - fixed - a[:, free] @ low)[~by_levels],
+            )
+            key = fixed.tobytes()
+            if key not in starts:
+                if len(starts) == _MOST_CHOICES:
+                    break
+                starts[key] = polytope.centre()
+            start = starts[key]
+            if start is None:
+                continue  # this choice of levels leaves no room for the continuous part
+            point[free] = low + span * polytope.walk(start, rng)
+            if space.satisfies(point[None, :])[0]:
+                result.append(point)
+            if len(result) == n:
+                return np.stack(result)
+    said = "; ".join(str(c) for c in space.constraints)
+    raise SpaceError(f"found {len(result)} of {n} candidates that satisfy the constraints ({said}); loosen them")
 
 
-def _interior(a: Array, lower: Array, upper: Array, box_low: Array, box_high: Array) -> Array | None:
-    """Return a point well inside lower ≤ a·x ≤ upper within the box (Chebyshev centre along inequalities), or None."""
-    from scipy.optimize import linprog  # noqa: PLC0415
-
-    d = a.shape[1]
-    equal = lower == upper
-    if d == 0:
-        slack = 1e-9 * np.maximum(1.0, np.abs(np.where(np.isfinite(upper), upper, 0.0)))
-        return np.empty(0) if bool(((lower <= slack) & (upper >= -slack)).all()) else None
-    span = box_high - box_low
-    rows, limits = [], []
-    for row, low, high in zip(a[~equal], lower[~equal], upper[~equal], strict=True):
-        size = float(np.linalg.norm(row * span))
-        if np.isfinite(high):
-            rows.append([*row, size])
-            limits.append(high)
-        if np.isfinite(low):
-            rows.append([*(-row), size])
-            limits.append(-low)
-    for i in range(d):
-        unit = np.zeros(d)
-        unit[i] = 1.0
-        rows.extend([[*unit, span[i]], [*(-unit), span[i]]])
-        limits.extend([box_high[i], -box_low[i]])
-    answer = linprog(
-        c=[*np.zeros(d), -1.0],
-        A_ub=np.array(rows),
-        b_ub=np.array(limits),
-        A_eq=np.hstack([a[equal], np.zeros((equal.sum(), 1))]) if equal.any() else None,
-        b_eq=upper[equal] if equal.any() else None,
-        bounds=[(None, None)] * d + [(0, None)],
-    )
-    return np.asarray(answer.x[:d]) if answer.success else None
+def _box(space: Space, free: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Return lower bound and width of the continuous parameters, shape (d,) each."""
+    parameters = [p for p, is_free in zip(space.parameters.values(), free, strict=True) if is_free]
+    low = np.array([p.lower for p in parameters if isinstance(p, Continuous)])
+    high = np.array([p.upper for p in parameters if isinstance(p, Continuous)])
+    return low, high - low
 
 
-def _walk(
-    start: Array, a: Array, lower: Array, upper: Array, box_low: Array, box_high: Array, rng: np.random.Generator
-) -> Array:
-    """Take a number of hit-and-run steps from an interior point; returns shape (d,)."""
-    equal = lower == upper
-    span = box_high - box_low
-    if equal.any():
-        _, s, vt = np.linalg.svd(a[equal] * span)
-        basis = vt[int((s > 1e-12 * s.max()).sum()) :].T
-    else:
+@dataclass(frozen=True)
+class _Polytope:
+    """Points of the unit cube with lower ≤ a·x ≤ upper; a has shape (m, d)."""
+
+    a: Array
+    lower: Array
+    upper: Array
+
+    def centre(self) -> Array | None:
+        """Return the centre of the largest ball within (along the equalities), shape (d,), or None where nothing is."""
+        from scipy.optimize import linprog
+
+        d = self.a.shape[1]
+        equal = self.lower == self.upper
+        rows, limits = [], []
+        for row, low, high in zip(self.a[~equal], self.lower[~equal], self.upper[~equal], strict=True):
+            size = float(np.linalg.norm(row))
+            if np.isfinite(high):
+                rows.append([*row, size])
+                limits.append(high)
+            if np.isfinite(low):
+                rows.append([*(-row), size])
+                limits.append(-low)
+        for unit in np.eye(d):
+            rows.extend([[*unit, 1.0], [*(-unit), 1.0]])
+            limits.extend([1.0, 0.0])
+        answer = linprog(
+            c=[*np.zeros(d), -1.0],
+            A_ub=np.array(rows),
+            b_ub=np.array(limits),
+            A_eq=np.hstack([self.a[equal], np.zeros((equal.sum(), 1))]) if equal.any() else None,
+            b_eq=self.upper[equal] if equal.any() else None,
+            bounds=[(None, None)] * d + [(0, None)],
+        )
+        return np.asarray(answer.x[:d]) if answer.success else None
+
+    def walk(self, start: Array, rng: np.random.Generator) -> Array:
+        """Take a number of hit-and-run steps from an interior point, shape (d,); returns shape (d,)."""
+        equal = self.lower == self.upper
         basis = np.eye(len(start))
-    if basis.shape[1] == 0:
-        return start
-    x = start.copy()
-    rows = np.vstack([a[~equal], np.eye(len(start))])
-    low = np.concatenate([lower[~equal], box_low])
-    high = np.concatenate([upper[~equal], box_high])
-    for _ in range(_HIT_AND_RUN_STEPS * max(1, basis.shape[1])):
-        direction = span * (basis @ rng.normal(size=basis.shape[1]))
-        slope = rows @ direction
-        here = rows @ x
-        moving = np.abs(slope) > 1e-14 * np.abs(direction).max()
-        with np.errstate(invalid="ignore"):
+        if equal.any():
+            _, s, vt = np.linalg.svd(self.a[equal])
+            basis = vt[int((s > 1e-12 * s.max()).sum()) :].T
+        if basis.shape[1] == 0:
+            return start
+        x = start.copy()
+        rows = np.vstack([self.a[~equal], np.eye(len(start))])
+        low = np.concatenate([self.lower[~equal], np.zeros(len(start))])
+        high = np.concatenate([self.upper[~equal], np.ones(len(start))])
+        for _ in range(_HIT_AND_RUN_STEPS * basis.shape[1]):
+            direction = basis @ rng.normal(size=basis.shape[1])
+            slope = rows @ direction
+            here = rows @ x
+            moving = np.abs(slope) > 1e-14 * np.abs(direction).max()
             one = (low[moving] - here[moving]) / slope[moving]
             two = (high[moving] - here[moving]) / slope[moving]
-        first = float(np.minimum(one, two).max())
-        last = float(np.maximum(one, two).min())
-        if last > first:
-            x = x + direction * rng.uniform(first, last)
-    return np.clip(x, box_low, box_high)  # rounding of the last bit only
+            first = float(np.minimum(one, two).max())
+            last = float(np.maximum(one, two).min())
+            if last > first:
+                x = x + direction * rng.uniform(first, last)
+        return np.clip(x, 0.0, 1.0)  # rounding of the last bit only

@@ -13,6 +13,7 @@ import numpy as np
 
 from sdl.errors import SpaceError
 from sdl.space.candidate import Candidate
+from sdl.space.constraints import TOLERANCE
 from sdl.space.parameters import Categorical, Continuous
 
 if TYPE_CHECKING:
@@ -146,13 +147,23 @@ class Space:
         upper = np.array([c.upper for c in self.constraints])
         return a, lower, upper
 
-    def satisfies(self, codes: NDArray[np.float64], tolerance: float = 1e-6) -> NDArray[np.bool_]:
-        """Tell per row of codes, shape (n, d), whether all constraints hold; returns shape (n,)."""
+    @cached_property
+    def constraint_scales(self) -> NDArray[np.float64]:
+        """Per constraint, the largest sum of its terms' sizes within the bounds, shape (m,)."""
+        return np.array([c.scale(self.parameters) for c in self.constraints])
+
+    def satisfies(self, codes: NDArray[np.float64], tolerance: float = TOLERANCE) -> NDArray[np.bool_]:
+        """Tell per row of codes, shape (n, d), whether all constraints hold; returns shape (n,).
+
+        Args:
+            codes: the points.
+            tolerance: by which share of its scale each constraint may be missed.
+        """
         if not self.constraints:
             return np.ones(len(codes), dtype=bool)
         a, lower, upper = self.constraint_matrix()
         sums = codes @ a.T
-        slack = tolerance * np.maximum(1.0, np.abs(codes) @ np.abs(a).T)
+        slack = tolerance * self.constraint_scales
         return np.asarray(((sums >= lower - slack) & (sums <= upper + slack)).all(axis=1))
 
     def problems(self, candidate: Mapping[str, Value]) -> list[str]:
@@ -168,7 +179,11 @@ class Space:
         ]
         if wrong:
             return wrong
-        wrong = [problem for c in self.constraints if (problem := c.problem(candidate)) is not None]
+        wrong = [
+            problem
+            for c, scale in zip(self.constraints, self.constraint_scales, strict=True)
+            if (problem := c.problem(candidate, float(scale))) is not None
+        ]
         if self.pool is not None and not wrong and self.pool.row_of(candidate) is None:
             wrong.append("it is no row of the pool")
         return wrong
@@ -177,8 +192,8 @@ class Space:
         """Refuse constraints that nothing satisfies: a mixed-integer linear programme without a goal."""
         if not self.constraints:
             return
-        from scipy.optimize import Bounds, milp  # noqa: PLC0415  half a second that only constrained spaces need
-        from scipy.optimize import LinearConstraint as Rows  # noqa: PLC0415
+        from scipy.optimize import Bounds, milp
+        from scipy.optimize import LinearConstraint as Rows
 
         # Discrete levels enter as binary choices of a level, so that the check is exact for every kind of parameter.
         columns: list[NDArray[np.float64]] = []
@@ -186,6 +201,11 @@ class Space:
         lower: list[float] = []
         upper: list[float] = []
         rows, row_low, row_high = self.constraint_matrix()
+        # The solver's tolerances are absolute: in shares of each constraint's scale they mean the same for nm as for km.
+        scales = self.constraint_scales
+        if not np.isfinite(scales).all() or not (scales > 0).all():
+            raise SpaceError("a constraint's terms are too large or too small to be computed with; use another unit")
+        rows, row_low, row_high = rows / scales[:, None], row_low / scales, row_high / scales
         choices: list[list[int]] = []
         for i, parameter in enumerate(self.parameters.values()):
             if isinstance(parameter, Categorical):
@@ -230,5 +250,6 @@ def category_features(parameter: Categorical) -> NDArray[np.float64]:
         return np.eye(len(parameter.values))
     keys = list(next(iter(parameter.descriptors.values())))
     table = np.array([[float(parameter.descriptors[value][k]) for k in keys] for value in parameter.values])
-    span = np.ptp(table, axis=0)
-    return (table - table.min(axis=0)) / np.where(span > 0, span, 1.0)
+    lowest: NDArray[np.float64] = table.min(axis=0)
+    span: NDArray[np.float64] = np.ptp(table, axis=0)
+    return (table - lowest) / np.where(span > 0, span, 1.0)

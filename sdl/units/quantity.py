@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,13 @@ if TYPE_CHECKING:
 
 DIMENSIONLESS = "dimensionless"
 
-_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
-_QUANTITY = re.compile(rf"^\s*({_NUMBER})\s*(.*?)\s*$")
-# Unit names, products, quotients and small integer powers: nothing else reaches pint's parser.
-_UNIT = re.compile(r"^[A-Za-zµμΩÅ°%_][A-Za-z0-9µμΩÅ°%_]*(?:\s*(?:\*\*|\*|/|\^| )\s*(?:-?\d{1,2}|[A-Za-zµμΩÅ°%_][A-Za-z0-9µμΩÅ°%_]*))*$")
+_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_QUANTITY = re.compile(rf"^\s*({_NUMBER})\s*(1\s*/.*|[^0-9.].*)?$")
+# Unit names, products, quotients and one small integer power each: nothing else reaches pint's parser, which would
+# evaluate `m**9**9**9` until the end of days.
+_LETTER = r"A-Za-z\u00b5\u03bc\u2126\u03a9\u00c5\u212b\u0394\u00b0%_"  # micro, mu, ohm, omega, angstrom, A ring, delta, degree
+_FACTOR = rf"[{_LETTER}][{_LETTER}0-9]*(?:\s*(?:\*\*|\^)\s*-?[0-9]{{1,2}}|⁻?[¹²³⁴])?"
+_UNIT = re.compile(rf"^(?:1\s*/\s*)?{_FACTOR}(?:\s*(?:\*|/| )\s*{_FACTOR})*$")
 _LONGEST_UNIT = 80
 
 
@@ -52,14 +56,14 @@ class Quantity:
 
 @functools.cache
 def _registry() -> UnitRegistry[Any]:
-    import pint  # noqa: PLC0415  a third of a second, and `sdl --help` needs no units
+    import pint
 
     return pint.UnitRegistry(cache_folder=None)
 
 
 @functools.lru_cache(maxsize=4096)
 def _unit(text: str) -> Any:  # noqa: ANN401  pint's unit class is made by the registry
-    import pint  # noqa: PLC0415
+    import pint
 
     stripped = text.strip()
     if stripped in {"", "1"}:
@@ -72,7 +76,15 @@ def _unit(text: str) -> Any:  # noqa: ANN401  pint's unit class is made by the r
         )
     try:
         return _registry().parse_units(stripped)
-    except (pint.errors.PintError, AttributeError, ValueError, TypeError, KeyError, SyntaxError, AssertionError) as error:
+    except (
+        pint.errors.PintError,
+        AttributeError,
+        ValueError,
+        TypeError,
+        KeyError,
+        SyntaxError,
+        AssertionError,
+    ) as error:
         raise UnitError(f"unknown unit '{text}'; use a unit that pint knows, such as degC, h, g, mS/cm") from error
 
 
@@ -86,18 +98,26 @@ def canonical_unit(unit: str) -> str:
 
 
 def is_compatible(one: str, other: str) -> bool:
-    """Tell whether two units measure the same thing.
+    """Tell whether values can be converted from one unit to the other.
+
+    A temperature (degC) and a difference of temperatures (delta_degC) do not measure the same thing; kelvin fits both.
 
     Raises:
         UnitError: one of them is unknown.
     """
-    return bool(_unit(one).dimensionality == _unit(other).dimensionality)
+    source, goal = _unit(one), _unit(other)
+    if source.dimensionality != goal.dimensionality:
+        return False
+    try:
+        _image(1.0, source, goal)
+    except UnitError:
+        return False
+    return True
 
 
 def is_offset(unit: str) -> bool:
     """Tell whether the unit's zero is not the quantity's zero (degC, degF): ratios and logarithms mean nothing there."""
-    registry = _registry()
-    return abs(float(registry.Quantity(0.0, _unit(unit)).to_base_units().magnitude)) > 0.0
+    return _image(0.0, _unit(unit), None) != 0.0
 
 
 def convert(value: float, unit: str, target: str) -> float:
@@ -123,13 +143,42 @@ def _convert(value: float, unit: str, target: str, *, difference: bool) -> float
     if source == goal:
         return float(value)
     if source.dimensionality != goal.dimensionality:
-        raise UnitError(f"{value:g} {unit} cannot be given in {target}: one is {source.dimensionality}, the other {goal.dimensionality}")
-    registry = _registry()
+        raise UnitError(
+            f"{value:g} {unit} cannot be given in {target}: one is {source.dimensionality}, the other {goal.dimensionality}"
+        )
     if difference and (is_offset(unit) or is_offset(target)):
-        # A difference scales with the size of the degree alone: the images of 0 and 1 give it.
-        low, high = (float(registry.Quantity(x, source).to(goal).magnitude) for x in (0.0, 1.0))
-        return float(value) * (high - low)
-    return float(registry.Quantity(float(value), source).to(goal).magnitude)
+        converted = float(value) * _degree(unit) / _degree(target)
+    else:
+        converted = _image(float(value), source, goal)
+    if math.isfinite(value) and not math.isfinite(converted):
+        raise UnitError(f"{value:g} {unit} has no finite value in {target}")
+    return converted
+
+
+def _degree(unit: str) -> float:
+    """Return the size of a unit's degree in base units, by which differences scale."""
+    low, middle, high = (_image(x, _unit(unit), None) for x in (0.0, 1.0, 2.0))
+    if not math.isclose(high - middle, middle - low, rel_tol=1e-9):
+        raise UnitError(f"a difference has no meaning in {unit}, whose degrees differ in size; use another unit")
+    return middle - low
+
+
+def _image(value: float, source: Any, goal: Any) -> float:  # noqa: ANN401  pint's unit class is made by the registry
+    """Return a value as a point on the scale of `goal`, of base units where that is None."""
+    import pint
+
+    quantity = _registry().Quantity(value, source)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a logarithm of 0: the result is looked at instead
+            return float((quantity.to_base_units() if goal is None else quantity.to(goal)).magnitude)
+    except (pint.errors.PintError, ArithmeticError, ValueError) as error:
+        raise UnitError(
+            f"{value:g} {source:~} cannot be given in {goal or 'base units'}: "
+            "a temperature and a difference of temperatures (delta_degC) are not the same thing"
+            if source.dimensionality == {"[temperature]": 1}
+            else f"{value:g} {source:~} cannot be given in {goal or 'base units'}: {error}"
+        ) from error
 
 
 def read_quantity(text: str | float) -> Quantity:
@@ -144,12 +193,15 @@ def read_quantity(text: str | float) -> Quantity:
     if isinstance(text, bool) or not isinstance(text, int | float | str):
         raise UnitError(f"{text!r} is neither a number nor a quantity such as '2 g'")
     if isinstance(text, int | float):
-        value, unit = float(text), DIMENSIONLESS
+        try:
+            value, unit = float(text), DIMENSIONLESS
+        except OverflowError as error:
+            raise UnitError(f"a number with {len(str(text))} digits is too large") from error
     else:
         match = _QUANTITY.match(text)
         if match is None:
             raise UnitError(f"'{text}' is not a quantity: write a number and a unit, such as '2 g'")
-        value, unit = float(match.group(1)), match.group(2) or DIMENSIONLESS
+        value, unit = float(match.group(1)), (match.group(2) or "").strip() or DIMENSIONLESS
     if not math.isfinite(value):
         raise UnitError(f"{text!r} is not finite")
     _unit(unit)

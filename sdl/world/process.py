@@ -10,11 +10,11 @@ import json
 import socketserver
 import threading
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from sdl.clock import VIRTUAL_EPOCH
 from sdl.clock.authority import TimeAuthority
-from sdl.driver.command import Command
 from sdl.errors import InputError, LedgerError
 from sdl.world.world import World
 
@@ -89,7 +89,7 @@ class WorldServer:
             case "record":
                 return {"seed": self.world.seed, "settings": self.world.settings, "time": self.time.actors}
             case "begin":
-                command = Command(**{**message["command"], "samples": tuple(message["command"]["samples"])})
+                command: Any = SimpleNamespace(**message["command"])  # a command as `World.begin` reads it
                 return {"operation": asdict(self.world.begin(command, message["begins"], message["duration"]))}
             case "abort":
                 self.world.abort(message["command"], message["moment"])
