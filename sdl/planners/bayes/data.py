@@ -1,0 +1,251 @@
+"""What the models see: points as features, and each outcome's observations on a scale of their own."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sdl.errors import SpaceError
+from sdl.space import Categorical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from sdl.objective import Objective, OutcomeConstraint
+    from sdl.planners.base import History, Trial
+    from sdl.space import Space
+
+    Array = NDArray[np.float64]
+
+_CONSTANT = 1e-12
+"""Relative spread below which outcomes count as all equal: what is left is rounding."""
+_SMALLEST = 1e-150
+"""Spread below which squares vanish in double precision."""
+_VAGUE = 1e3
+"""A result whose uncertainty is this many times the spread of all results tells nothing."""
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """Turns codes into what the models see.
+
+    Numbers are on [0, 1] along their scale, over their bounds or, with a pool, over the range that the pool covers;
+    categories are one-hot (sharing one length scale) or scaled descriptors (one length scale each).
+    """
+
+    space: Space
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """A name per feature: `x`, `x=category` or `x.descriptor`."""
+        names: list[str] = []
+        for name, parameter in self.space.parameters.items():
+            if not isinstance(parameter, Categorical):
+                names.append(name)
+            elif parameter.descriptors is None:
+                names.extend(f"{name}={value}" for value in parameter.values)
+            else:
+                names.extend(f"{name}.{key}" for key in next(iter(parameter.descriptors.values())))
+        return tuple(names)
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """Per feature the name of its length scale."""
+        return tuple(name.split("=", 1)[0] if "=" in name else name for name in self.names)
+
+    @cached_property
+    def columns(self) -> dict[str, int]:
+        """Parameter → its column among the features; numbers only."""
+        return {name: i for i, name in enumerate(self.names) if name in self.space.parameters}
+
+    @cached_property
+    def _range(self) -> tuple[Array, Array]:
+        low, span = np.zeros(len(self.names)), np.ones(len(self.names))
+        if self.space.pool is not None and len(self.space.pool):
+            every = self.space.features(self.space.pool.codes)
+            numeric = list(self.columns.values())
+            low[numeric] = every[:, numeric].min(axis=0)
+            width = np.ptp(every[:, numeric], axis=0)
+            span[numeric] = np.where(width > 0, width, 1.0)
+        return low, span
+
+    def __call__(self, codes: Array) -> Array:
+        """Return features, shape (n, f), of codes, shape (n, d)."""
+        low, span = self._range
+        return np.ascontiguousarray((self.space.features(codes) - low) / span)
+
+
+@dataclass(frozen=True, eq=False)
+class OutcomeData:
+    """One outcome's observations.
+
+    Attributes:
+        name: of the outcome.
+        numbers: the experiments' numbers, length n.
+        features: shape (n, f).
+        values: in the outcome's unit, shape (n,).
+        uncertainties: standard uncertainties in the outcome's unit, shape (n,), or None where the models do not use
+            them.
+        location: what is subtracted from values, in the outcome's unit.
+        scale: by what they are divided then, in the outcome's unit.
+    """
+
+    name: str
+    numbers: tuple[int, ...]
+    features: Array
+    values: Array
+    uncertainties: Array | None
+    location: float
+    scale: float
+
+    def standardised(self, value: Array | float) -> Array | float:
+        """Turn values in the outcome's unit into standardised ones."""
+        return (value - self.location) / self.scale
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """The history as arrays.
+
+    Attributes:
+        outcomes: outcome → its observations; outcomes that nothing has been observed of are missing.
+        results: codes of the experiments with results, shape (k, d), in order of number.
+        has_objective: per row of `results`, whether the objective was measured.
+        pending: codes of experiments under way, shape (p, d).
+        failed: codes of failed experiments, shape (q, d).
+        notes: what was left aside or assumed, one line each.
+    """
+
+    outcomes: Mapping[str, OutcomeData]
+    results: Array
+    has_objective: NDArray[np.bool_]
+    pending: Array
+    failed: Array
+    notes: tuple[str, ...]
+
+
+def observe(
+    features: FeatureMap,
+    history: History,
+    objective: tuple[str, Objective],
+    constraints: Mapping[str, OutcomeConstraint],
+) -> Observed:
+    """Read the history; candidates that the space cannot express are skipped, the caller reports them."""
+    notes: list[str] = []
+    space = features.space
+    rows: dict[str, list[tuple[Trial, Array]]] = {"done": [], "failed": [], "pending": []}
+    for trial in history.trials:
+        try:
+            code = space.encode([trial.candidate])[0]
+        except (SpaceError, KeyError, ValueError):
+            continue
+        rows[trial.state].append((trial, code))
+    sources = sorted({t.source for t, _ in rows["done"]})
+    if len(sources) > 1:
+        notes.append(f"results of sources {', '.join(sources)} are treated as one kind of measurement")
+    unused = [t.number for t, _ in rows["failed"] if t.outcomes]
+    if unused:
+        notes.append(f"outcomes of failed experiments {unused} are not used")
+    names = [objective[0], *(name for name in constraints if name != objective[0])]
+    outcomes = {}
+    for name in names:
+        landmarks = _landmarks(name, objective, constraints)
+        data = _outcome(name, rows["done"], features, landmarks, notes)
+        if data is not None:
+            outcomes[name] = data
+    measured = set(outcomes[objective[0]].numbers) if objective[0] in outcomes else set()
+    d = len(space.names)
+    stack = {state: np.array([code for _, code in found]).reshape(-1, d) for state, found in rows.items()}
+    return Observed(
+        outcomes=outcomes,
+        results=stack["done"],
+        has_objective=np.array([t.number in measured for t, _ in rows["done"]], dtype=bool),
+        pending=stack["pending"],
+        failed=stack["failed"],
+        notes=tuple(notes),
+    )
+
+
+def _landmarks(
+    name: str, objective: tuple[str, Objective], constraints: Mapping[str, OutcomeConstraint]
+) -> list[float]:
+    """Return the numbers that the campaign compares an outcome with."""
+    found = []
+    if name == objective[0] and objective[1].value is not None:
+        found.append(float(objective[1].value))
+    if name in constraints:
+        bounds = constraints[name]
+        found.extend(float(b) for b in (bounds.at_least, bounds.at_most) if b is not None)
+    return found
+
+
+def _outcome(
+    name: str,
+    done: Sequence[tuple[Trial, Array]],
+    features: FeatureMap,
+    landmarks: Sequence[float],
+    notes: list[str],
+) -> OutcomeData | None:
+    numbers: list[int] = []
+    codes: list[Array] = []
+    values: list[float] = []
+    stated: list[float | None] = []
+    for trial, code in done:
+        estimate = trial.outcomes.get(name)
+        if estimate is None:
+            notes.append(f"experiment {trial.number} has no '{name}'")
+        elif not math.isfinite(estimate.value):
+            notes.append(f"experiment {trial.number}: '{name}' is not finite and was left aside")
+        else:
+            numbers.append(trial.number)
+            codes.append(code)
+            values.append(float(estimate.value))
+            stated.append(estimate.uncertainty)
+    if not values:
+        return None
+    usable = [u for u in stated if u is not None and math.isfinite(u) and u >= 0]
+    y = np.array(values)
+    location, scale, note = _standardisation(name, y, landmarks)
+    notes.extend(note)
+    uncertainties = None
+    if len(usable) == len(values):
+        uncertainties = np.array(usable)
+        vague = [k for k, u in zip(numbers, uncertainties, strict=True) if u > _VAGUE * scale]
+        if vague:
+            notes.append(
+                f"'{name}': the uncertainties of experiments {vague} exceed {_VAGUE:g} times the spread of all "
+                f"results and are taken as that, which is to say that these results tell nothing"
+            )
+            uncertainties = np.minimum(uncertainties, _VAGUE * scale)
+    elif any(u is not None for u in stated):
+        notes.append(
+            f"'{name}': {len(usable)} of {len(values)} results have a usable uncertainty; all are left aside and the "
+            f"noise is inferred"
+        )
+    return OutcomeData(name, tuple(numbers), features(np.array(codes)), y, uncertainties, location, scale)
+
+
+def _standardisation(name: str, y: Array, landmarks: Sequence[float]) -> tuple[float, float, list[str]]:
+    """Return location and scale that make values have mean 0 and standard deviation 1.
+
+    Where all values are equal there is no spread to go by: the distance to the farthest number that the campaign
+    compares the outcome with, else the size of the value itself, else 1, takes its place.
+    """
+    size = float(np.abs(y).max())
+    unit = size if size > 0 else 1.0
+    scaled = y / unit  # so that squares neither overflow nor vanish
+    location = float(scaled.mean()) * unit
+    spread = float(scaled.std(ddof=1)) if len(y) > 1 else 0.0
+    if spread > _CONSTANT and spread * unit > _SMALLEST:
+        return location, spread * unit, []
+    reach = max((abs(mark - location) for mark in landmarks), default=0.0)
+    scale = max(reach if reach > 0 else unit, _SMALLEST)
+    if len(y) > 1:
+        return location, scale, [f"'{name}': all {len(y)} results are equal; a spread of {scale:g} is assumed"]
+    return location, scale, [f"'{name}': one result; a spread of {scale:g} is assumed"]

@@ -1,0 +1,190 @@
+"""The Gaussian process of one outcome, on standardised values: BoTorch's `SingleTaskGP`, and what is ours about it.
+
+BoTorch's defaults hold (constant mean, Gaussian noise, the dimension-scaled log-normal priors of Hvarfner, Hellsten and
+Nardi, ICML 2024, maximum a posteriori) except for two choices:
+
+- Matérn 5/2 instead of RBF, since measured properties are seldom infinitely smooth; numbers have one length scale
+  each, and each category without descriptors has one for all its one-hot columns, as its values are exchangeable.
+- Stated uncertainties u enter as noise variances u², on top of which a common variance is inferred: what an instrument
+  states covers its reading, not the scatter between specimens.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from botorch.cross_validation import efficient_loo_cv
+from botorch.exceptions.errors import ModelFittingError
+from botorch.fit import fit_gpytorch_mll
+from botorch.models import ModelListGP, SingleTaskGP
+from botorch.models.utils.gpytorch_modules import MIN_INFERRED_NOISE_LEVEL
+from gpytorch.constraints import GreaterThan
+from gpytorch.kernels import MaternKernel, ProductKernel
+from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
+from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import LogNormalPrior
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from sdl.planners.bayes.data import OutcomeData
+
+    Array = NDArray[np.float64]
+
+Tensor = Any
+Model = Any
+Kernel = Any
+
+_SHORTEST = 0.025
+"""Shortest length scale, as in botorch.models.utils.gpytorch_modules (0.18)."""
+_LEAST_STATED = 1e-6
+"""Least stated noise variance (standardised) that GPyTorch takes."""
+
+
+def tensor(values: object) -> Tensor:
+    """Copy numbers into a double-precision tensor (torch aligns its own memory, which keeps results bit-identical)."""
+    return torch.tensor(np.ascontiguousarray(values), dtype=torch.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class OutcomeModel:
+    """A fitted model of one outcome.
+
+    Attributes:
+        data: what it was fitted to.
+        groups: per feature, the name of its length scale.
+        gp: BoTorch's model, over features and standardised values, in evaluation mode.
+        notes: what was not done the usual way, one line each.
+    """
+
+    data: OutcomeData
+    groups: tuple[str, ...]
+    gp: Model
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lengthscales(self) -> dict[str, float]:
+        """Name → length scale, in features, in the order of the features."""
+        values: dict[str, float] = {}
+        for kernel in _parts(self.gp.covar_module):
+            columns = kernel.active_dims.tolist()
+            lengths = kernel.lengthscale.detach().reshape(-1).expand(len(columns))
+            values.update((self.groups[i], float(v)) for i, v in zip(columns, lengths, strict=True))
+        return {name: values[name] for name in self.groups}
+
+    @property
+    def noise(self) -> float:
+        """Inferred noise variance, standardised."""
+        likelihood = self.gp.likelihood
+        inferred = likelihood.second_noise if self.data.uncertainties is not None else likelihood.noise
+        return float(inferred.detach().reshape(-1)[0])
+
+    @property
+    def constant(self) -> float:
+        """Mean far from all observations, standardised."""
+        return float(self.gp.mean_module.constant.detach())
+
+    def predict(self, features: Array) -> tuple[Array, Array]:
+        """Return mean and standard deviation of the noise-free outcome, in its unit, at features of shape (m, f).
+
+        Returns:
+            two arrays of shape (m,).
+        """
+        with torch.no_grad():
+            posterior = self.gp.posterior(tensor(features))
+        return self._natural(posterior.mean, posterior.variance)
+
+    def left_out(self) -> tuple[Array, Array]:
+        """Return leave-one-out mean and standard deviation of each measurement, in the outcome's unit.
+
+        The standard deviation is that of a new measurement, its noise included.
+
+        Returns:
+            two arrays of shape (n,).
+        """
+        with torch.no_grad():
+            posterior = efficient_loo_cv(self.gp, observation_noise=True).posterior
+        return self._natural(posterior.mean, posterior.variance)
+
+    def _natural(self, mean: Tensor, variance: Tensor) -> tuple[Array, Array]:
+        center = mean.reshape(-1).numpy() * self.data.scale + self.data.location
+        return center, variance.reshape(-1).clamp_min(0.0).sqrt().numpy() * self.data.scale
+
+
+def fit(data: OutcomeData, groups: Sequence[str]) -> OutcomeModel:
+    """Fit the model by maximum a posteriori.
+
+    Args:
+        data: the observations, at least one.
+        groups: per feature, the name of its length scale.
+    """
+    gp = _prior_mode(data, groups)
+    try:
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
+    except ModelFittingError:
+        # not seen so far; whatever comes, a proposal does not break here
+        note = f"'{data.name}': the model could not be fitted; its hyperparameters are the modes of their priors"
+        return OutcomeModel(data, tuple(groups), _final(_prior_mode(data, groups)), (note,))
+    return OutcomeModel(data, tuple(groups), _final(gp))
+
+
+def _final(gp: Model) -> Model:
+    """Put a model into evaluation mode for good: no slopes in its hyperparameters are computed from now on."""
+    return gp.eval().requires_grad_(requires_grad=False)
+
+
+def joint(models: Sequence[OutcomeModel]) -> Model:
+    """Return one BoTorch model of several outcomes, which are independent given their observations."""
+    return models[0].gp if len(models) == 1 else ModelListGP(*(model.gp for model in models))
+
+
+def _prior_mode(data: OutcomeData, groups: Sequence[str]) -> Model:
+    """Return the model before it is fitted, its hyperparameters at the modes of their priors."""
+    likelihood = None
+    if data.uncertainties is not None:
+        prior = LogNormalPrior(-4.0, 1.0)  # as for inferred noise in botorch.models.utils.gpytorch_modules (0.18)
+        likelihood = FixedNoiseGaussianLikelihood(
+            tensor((data.uncertainties / data.scale) ** 2).clamp_min(_LEAST_STATED),
+            learn_additional_noise=True,
+            noise_prior=prior,
+            noise_constraint=GreaterThan(MIN_INFERRED_NOISE_LEVEL, transform=None, initial_value=prior.mode),
+        )
+    return SingleTaskGP(
+        tensor(data.features),
+        tensor(data.standardised(data.values))[:, None],
+        likelihood=likelihood,
+        covar_module=_kernel(groups),
+        outcome_transform=None,  # `OutcomeData` standardises, as it also knows what to do where nothing varies
+    )
+
+
+def _kernel(groups: Sequence[str]) -> Kernel:
+    columns: dict[str, list[int]] = {}
+    for i, group in enumerate(groups):
+        columns.setdefault(group, []).append(i)
+    single = [where[0] for where in columns.values() if len(where) == 1]
+    parts = [_matern(single, len(single), len(columns))] if single else []
+    parts += [_matern(where, None, len(columns)) for where in columns.values() if len(where) > 1]
+    return parts[0] if len(parts) == 1 else ProductKernel(*parts)
+
+
+def _matern(columns: Sequence[int], lengths: int | None, dimension: int) -> Kernel:
+    """Return a Matérn 5/2 kernel on some columns, with the priors of `get_covar_module_with_dim_scaled_prior`."""
+    prior = LogNormalPrior(math.sqrt(2.0) + 0.5 * math.log(dimension), math.sqrt(3.0))
+    return MaternKernel(
+        nu=2.5,
+        ard_num_dims=lengths,
+        active_dims=tuple(columns),
+        lengthscale_prior=prior,
+        lengthscale_constraint=GreaterThan(_SHORTEST, transform=None, initial_value=prior.mode),
+    )
+
+
+def _parts(kernel: Kernel) -> Sequence[Kernel]:
+    return list(kernel.kernels) if isinstance(kernel, ProductKernel) else [kernel]
