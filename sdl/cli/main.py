@@ -25,7 +25,9 @@ drivers_app = typer.Typer(
 server_app = typer.Typer(
     help="Manage the Prefect server that sdl run starts.", no_args_is_help=True, rich_markup_mode=None
 )
-world_app = typer.Typer(help="Run a simulated world as a process of its own.", no_args_is_help=True, rich_markup_mode=None)
+world_app = typer.Typer(
+    help="Run a simulated world as a process of its own.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(world_app, name="world")
 app.add_typer(drivers_app, name="drivers")
 app.add_typer(server_app, name="server")
@@ -233,7 +235,8 @@ def benchmark(
 
     out = Output()
     _finish(
-        lambda: run_benchmarks(file, tuple(planner or ()), seeds, budget, jobs, tuple(set_ or ()), json_, record, out), out
+        lambda: run_benchmarks(file, tuple(planner or ()), seeds, budget, jobs, tuple(set_ or ()), json_, record, out),
+        out,
     )
 
 

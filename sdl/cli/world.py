@@ -25,7 +25,9 @@ def serve(record: Path, seed: int, port: int, settings: tuple[str, ...], output:
     server = WorldServer(seed, record, given, port)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.close())
-    output.say(f"world at 127.0.0.1:{server.port}, record {record}, {len(server.world.all_operations())} effects so far")
+    output.say(
+        f"world at 127.0.0.1:{server.port}, record {record}, {len(server.world.all_operations())} effects so far"
+    )
     server.serve_forever()
     output.say("the world stands still")
     return 0

@@ -42,7 +42,9 @@ class SharedVirtualClock(VirtualClock):
         try:
             reader, writer = await asyncio.open_connection(host, port)
         except OSError as error:
-            raise ClockError(f"no world answers at {host}:{port} ({error.strerror}); start it with: sdl world serve") from error
+            raise ClockError(
+                f"no world answers at {host}:{port} ({error.strerror}); start it with: sdl world serve"
+            ) from error
         hello = {"op": "join", "actor": actor} | ({} if at_least is None else {"at_least": at_least})
         writer.write(json.dumps(hello).encode() + b"\n")
         await writer.drain()

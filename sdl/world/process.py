@@ -52,7 +52,9 @@ class WorldServer:
             self._server = _Server(("127.0.0.1", port), Handler)
         except OSError as error:
             self.world.close()
-            raise InputError(f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; choose another --port") from error
+            raise InputError(
+                f"port {port} of 127.0.0.1 cannot be used: {error.strerror}; choose another --port"
+            ) from error
         self.port = int(self._server.server_address[1])
 
     def serve_forever(self) -> None:
@@ -119,7 +121,9 @@ class WorldServer:
                 match message["op"]:
                     case "wait":
                         waits = message["waits"]
-                        self.time.wait(name, None if waits is None else (float(waits[0]), (int(waits[1][0]), int(waits[1][1]))))
+                        self.time.wait(
+                            name, None if waits is None else (float(waits[0]), (int(waits[1][0]), int(waits[1][1])))
+                        )
                     case "work":
                         self.time.work(name)
                     case "leave":

@@ -162,7 +162,9 @@ def test_the_world_outlives_a_campaign_that_is_killed(write, campaigns, tmp_path
     _, _, undisturbed = run(file, tmp_path / "a")
     record = tmp_path / "w.jsonl"
     serving = subprocess.Popen(
-        [sys.executable, "-m", "sdl.cli", "world", "serve", str(record), "--seed", "1"], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "sdl.cli", "world", "serve", str(record), "--seed", "1"],
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         port = int(re.search(r"127\.0\.0\.1:(\d+)", serving.stdout.readline()).group(1))
