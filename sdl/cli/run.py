@@ -150,6 +150,8 @@ class _CtrlC:
             complain(
                 f"leaving at once; commands under way stay open and are asked about at the next start; {self._go_on}"
             )
+            said = "left at once: commands under way stay open"
+            self._output.emit({"name": self._engine.name, "state": "interrupted", "error": said})
             os._exit(STOPPED)
         self._loop.call_soon_threadsafe(self._pressed, self._count)
 

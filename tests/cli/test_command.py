@@ -218,6 +218,32 @@ def test_ctrl_c_stops_and_the_next_run_goes_on(slow, tmp_path):
     assert last_json(result)["experiments"]["done"] == 6
 
 
+def test_second_ctrl_c_aborts_and_makes_safe_third_leaves_at_once(slow, tmp_path):
+    slow.write_text(slow.read_text().replace("factor: 3600", "factor: 60"))  # an experiment takes two minutes
+    home = tmp_path / "home"
+    command = [*SDL, "run", str(slow), "--home", str(home), "--engine", "local", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _started(home, 1, process)
+    process.send_signal(signal.SIGINT)
+    for line in process.stderr:
+        if "stopping: no new step" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 4, err
+    assert "safe state confirmed" in err
+    assert json.loads(out.strip().splitlines()[-1])["experiments"]["aborted"] == 1
+
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    _started(home, 2, process)
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.2)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert set(json.loads(out.strip().splitlines()[-1])) >= {"name", "state", "experiments", "best", "report"}
+
+
 def test_killed_in_the_middle_shows_as_interrupted_and_goes_on(slow, tmp_path):
     home = tmp_path / "home"
     process = subprocess.Popen(
