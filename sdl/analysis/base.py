@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from sdl.analysis.result import AnalysisResult
 from sdl.driver import FieldSpec
-from sdl.errors import InputError, listed, near_miss
+from sdl.errors import AnalysisError, InputError, listed, near_miss
 from sdl.objective import Estimate
 
 
@@ -34,8 +35,15 @@ class Analysis(Protocol):
         gives: the fields that it gives, with units.
     """
 
-    name: str
-    gives: tuple[FieldSpec, ...]
+    @property
+    def name(self) -> str:
+        """The name as in the protocol's `analysis:`."""
+        ...
+
+    @property
+    def gives(self) -> tuple[FieldSpec, ...]:
+        """The fields that it gives, with units."""
+        ...
 
     def analyse(self, artefacts: tuple[AnalysisInput, ...]) -> Mapping[str, Estimate]:
         """Return field → estimate in the field's unit.
@@ -46,10 +54,49 @@ class Analysis(Protocol):
         ...
 
 
-def _table() -> dict[str, Analysis]:
-    from sdl.analysis.impedance import BulkConductivity  # noqa: PLC0415  keeps scipy out of light imports
+@runtime_checkable
+class DetailedAnalysis(Analysis, Protocol):
+    """An analysis that can also say how it came to its estimates; the engine needs only `analyse`."""
 
-    return {a.name: a for a in (BulkConductivity(),)}
+    def examine(self, artefacts: tuple[AnalysisInput, ...]) -> AnalysisResult:
+        """Return the estimates of `analyse` with 95 % intervals, quality flags, diagnostics and a figure.
+
+        Raises:
+            AnalysisError: as `analyse`.
+        """
+        ...
+
+
+def one_file(
+    analysis: str, what: str, media_types: tuple[str, ...], artefacts: tuple[AnalysisInput, ...]
+) -> AnalysisInput:
+    """Return the only artefact of the right kind.
+
+    Args:
+        analysis: name of the analysis, for the message.
+        what: what is sought, in the singular, such as `spectrum`.
+        media_types: those that will do.
+        artefacts: what the step gave.
+
+    Raises:
+        AnalysisError: there is none, or more than one.
+    """
+    found = [a for a in artefacts if a.media_type.split(";")[0].strip() in media_types]
+    if len(found) != 1:
+        kinds = listed(f"{a.name} ({a.media_type})" for a in artefacts)
+        wanted = " or ".join(media_types)
+        raise AnalysisError(f"{analysis} needs exactly one {what} of type {wanted}, the step gave {kinds}")
+    return found[0]
+
+
+def _table() -> dict[str, Analysis]:
+    # Imported here: scipy stays out of light imports, and each analysis imports its heavy libraries where it uses them.
+    from sdl.analysis.diffraction import PHASE_CONTENT, PHASE_FRACTION
+    from sdl.analysis.impedance import BulkConductivity
+    from sdl.analysis.micrograph import Microstructure
+
+    analyses: tuple[Analysis, ...] = (BulkConductivity(), PHASE_FRACTION, PHASE_CONTENT, Microstructure())
+    return {a.name: a for a in analyses}
 
 
 def analysis_names() -> tuple[str, ...]:

@@ -10,7 +10,8 @@ Ionics 20, 31 (1986)): two arcs, each a resistance beside a constant-phase eleme
 element for the electrodes (J. T. S. Irvine, D. C. Sinclair, A. R. West, Adv. Mater. 2, 132 (1990)). The sum of both
 resistances is the intercept, freed from the tails of arcs and spike that overlap there. The noise is estimated from the
 residuals, propagated through the fit, and joined in quadrature with the stated uncertainties of thickness and area. The
-circuit obeys the Kramers-Kronig relations, so that data which do not obey them cannot be fitted and are refused.
+circuit obeys the Kramers-Kronig relations; a linear test of its own (`sdl.analysis.kramers_kronig`) flags data that do not,
+and refuses them where the violation is gross: a sample that changed during the sweep, or a contact that moved.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdl.analysis.base import AnalysisInput
+from sdl.analysis.base import AnalysisInput, one_file
+from sdl.analysis.kramers_kronig import LinearTest, linear_test
+from sdl.analysis.result import AnalysisFigure, AnalysisResult, Series, normal_interval
 from sdl.driver import FieldSpec
 from sdl.errors import AnalysisError, UnitError, listed
 from sdl.objective import Estimate
@@ -59,6 +62,17 @@ AGREEMENT = 1e-5
 MISFIT = 0.05
 """Largest root mean square of the residuals over the modulus; above it the circuit does not describe the data."""
 
+UNLIKELY, IMPOSSIBLE = 2.5, 7.0
+"""Standard deviations by which residuals of the Kramers-Kronig test may be less random than noise before they are flagged,
+and before they may be refused."""
+
+VIOLATION, GROSS_VIOLATION = 0.003, 0.012
+"""Such residuals, as a share of the modulus, are flagged above the first size; above the second, the spectrum is refused
+if they are also less random by `IMPOSSIBLE`."""
+
+CREDIBLE = 0.03
+"""Misfit of the circuit, as a share of the modulus, above which it is flagged."""
+
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
@@ -89,11 +103,15 @@ class Intercept:
         resistance: ohm.
         uncertainty: standard uncertainty from the noise, ohm.
         misfit: root mean square of the residuals over the modulus.
+        scale: resistance by which the circuit's values are scaled, ohm.
+        parameters: the fitted circuit, as `circuit` takes it.
     """
 
     resistance: float
     uncertainty: float
     misfit: float
+    scale: float
+    parameters: tuple[float, ...]
 
 
 class BulkConductivity:
@@ -107,21 +125,84 @@ class BulkConductivity:
 
         Raises:
             AnalysisError: not exactly one spectrum, wrong kind of file, truncated, empty or not finite; no intercept
-                within the measured frequencies; the circuit does not describe the data.
+                within the measured frequencies; the circuit does not describe the data; they violate the Kramers-Kronig
+                relations grossly.
         """
-        spectra = [a for a in artefacts if a.media_type.split(";")[0].strip() == "text/csv"]
-        if len(spectra) != 1:
-            kinds = listed(f"{a.name} ({a.media_type})" for a in artefacts)
-            raise AnalysisError(f"{self.name} needs exactly one spectrum of type text/csv, the step gave {kinds}")
-        spectrum = read_spectrum(spectra[0])
-        found = intercept(spectrum, spectra[0].name)
+        return self.examine(artefacts).estimates
+
+    def examine(self, artefacts: tuple[AnalysisInput, ...]) -> AnalysisResult:
+        """Return the same with its 95 % interval, flags, and the Nyquist plot of spectrum and fit.
+
+        Raises:
+            AnalysisError: as `analyse`.
+        """
+        file = one_file(self.name, "spectrum", ("text/csv",), artefacts)
+        spectrum = read_spectrum(file)
+        found = intercept(spectrum, file.name)
+        test = linear_test(spectrum.frequency, spectrum.impedance)
+        flags = kramers_kronig_flags(test, file.name)
+        if found.misfit > CREDIBLE:
+            flags += (
+                f"the circuit describes the spectrum only roughly: residuals are {found.misfit:.1%} of the modulus",
+            )
         value = 1e3 * spectrum.thickness / (spectrum.area * found.resistance)
         share = np.sqrt(
             (found.uncertainty / found.resistance) ** 2
             + (spectrum.thickness_uncertainty / spectrum.thickness) ** 2
             + (spectrum.area_uncertainty / spectrum.area) ** 2
         )
-        return {self.name: Estimate(float(value), float(value * share))}
+        estimate = Estimate(float(value), float(value * share))
+        return AnalysisResult(
+            estimates={self.name: estimate},
+            intervals={self.name: normal_interval(estimate)},
+            flags=flags,
+            figure=figure(spectrum, found),
+            diagnostics={
+                "resistance_ohm": found.resistance,
+                "misfit": found.misfit,
+                "kramers_kronig_elements": float(test.elements),
+                "kramers_kronig_mu": test.mu,
+                "kramers_kronig_misfit": test.misfit,
+                "kramers_kronig_randomness": test.randomness,
+            },
+        )
+
+
+def kramers_kronig_flags(test: LinearTest, name: str = "spectrum") -> tuple[str, ...]:
+    """Return what the Kramers-Kronig test holds against a spectrum.
+
+    Raises:
+        AnalysisError: the violation is gross.
+    """
+    if test.surprise <= UNLIKELY or test.misfit <= VIOLATION:
+        return ()
+    said = (
+        f"the spectrum violates the Kramers-Kronig relations: residuals of {test.misfit:.1%} of the modulus, less random than "
+        f"noise by {test.surprise:.1f} standard deviations"
+    )
+    if test.surprise > IMPOSSIBLE and test.misfit > GROSS_VIOLATION:
+        raise AnalysisError(f"{name}: {said}; the sample changed during the sweep, or a contact moved: measure again")
+    return (said,)
+
+
+def figure(spectrum: Spectrum, found: Intercept) -> AnalysisFigure:
+    """Return the Nyquist plot: spectrum, fitted circuit, and the intercept that was found."""
+    omega = 2.0 * np.pi * np.geomspace(spectrum.frequency[0], spectrum.frequency[-1], 300)
+    fit = found.scale * circuit(np.array(found.parameters), omega)
+    z = spectrum.impedance
+    return AnalysisFigure(
+        title=f"Impedance: {found.resistance:.4g} ± {found.uncertainty:.2g} ohm",
+        x_label="Z'",
+        x_unit="ohm",
+        y_label="-Z''",
+        y_unit="ohm",
+        series=(
+            Series("measured", tuple(z.real.tolist()), tuple((-z.imag).tolist()), "points"),
+            Series("circuit", tuple(fit.real.tolist()), tuple((-fit.imag).tolist())),
+            Series("intercept", (found.resistance,), (0.0,), "points"),
+        ),
+        equal_axes=True,
+    )
 
 
 def read_spectrum(file: AnalysisInput) -> Spectrum:
@@ -278,7 +359,7 @@ def intercept(spectrum: Spectrum, name: str = "spectrum") -> Intercept:
         raise AnalysisError(
             f"{name}: the intercept {resistance:g} ohm is uncertain by {relative * scale:g} ohm: no result"
         )
-    return Intercept(resistance, relative * scale, misfit)
+    return Intercept(resistance, relative * scale, misfit, scale, tuple(best.x.tolist()))
 
 
 def circuit(p: Floats, omega: Floats) -> Complexes:

@@ -129,7 +129,8 @@ def _refuse_real(draft: Draft) -> None:
     found = []
     for name, spec in ({} if draft.lab is None else draft.lab.instruments).items():
         try:
-            if get_driver(spec.driver).nature in _REAL:
+            driver = get_driver(spec.driver)
+            if driver.nature in _REAL and not driver.nature_in_settings:  # where settings say it, pre-flight knows
                 found.append(name)
         except DriverError:
             continue  # pre-flight says so, with its place

@@ -26,8 +26,9 @@ def list_drivers(output: Output) -> int:
             output.say(f"{name:32} broken: {error}")
             continue
         doc = (driver.__doc__ or "").strip().split("\n")[0]
-        found.append({"name": name, "nature": driver.nature, "description": doc})
-        output.say(f"{name:32} {driver.nature:12} {doc}")
+        nature = "by settings" if driver.nature_in_settings else driver.nature
+        found.append({"name": name, "nature": nature, "description": doc})
+        output.say(f"{name:32} {nature:12} {doc}")
     output.emit({"drivers": found})
     return 0
 
@@ -42,7 +43,8 @@ def describe_driver(name: str, settings: tuple[str, ...], output: Output) -> int
             raise InputError(f"--setting {text}: write key=value")
         given[key.strip()] = parse_value(value.strip())
     schema = driver.settings_model.model_json_schema()
-    output.say(f"{name} ({driver.nature}): {(driver.__doc__ or '').strip()}")
+    nature = "nature by settings" if driver.nature_in_settings else driver.nature
+    output.say(f"{name} ({nature}): {(driver.__doc__ or '').strip()}")
     output.say("\nsettings:")
     for key, field in driver.settings_model.model_fields.items():
         need = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"

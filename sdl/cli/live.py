@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
@@ -15,7 +16,7 @@ from sdl.engine import Hooks
 from sdl.loop import best
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sdl.cli.outcome import Output
     from sdl.engine import View
@@ -51,6 +52,7 @@ class LiveView(Hooks):
         self._lines: list[str] = []
         self._began: float | None = None
         self._view: View | None = None
+        self._is_closed = False
 
     async def started(self, view: View) -> None:
         """Begin to draw."""
@@ -77,10 +79,24 @@ class LiveView(Hooks):
 
     def close(self) -> None:
         """Stop drawing; the last picture stays above what follows."""
+        self._is_closed = True
         if self._live.is_started:
             self._live.stop()
             if self._view is not None:
                 self._console.print(self._picture(self._view))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Draw nothing within: a person is being asked, and what they write must not be drawn over."""
+        was_drawing = self._live.is_started
+        if was_drawing:
+            self._live.stop()
+        try:
+            yield
+        finally:
+            if was_drawing and not self._is_closed:
+                self._live.start()
+                self._draw()
 
     def _draw(self) -> None:
         if self._view is not None and self._live.is_started:

@@ -31,6 +31,8 @@ world_app = typer.Typer(
 app.add_typer(world_app, name="world")
 app.add_typer(drivers_app, name="drivers")
 app.add_typer(server_app, name="server")
+new_app = typer.Typer(help="Begin something new: a driver.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(new_app, name="new")
 
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign file (YAML).", show_default=False)]
 Name = Annotated[str, typer.Argument(help="Name of a campaign in the ledger.", show_default=False)]
@@ -264,6 +266,54 @@ def drivers_describe(
 
     out = Output(as_json=json)
     _finish(lambda: describe_driver(driver, tuple(setting or ()), out), out)
+
+
+@drivers_app.command("check")
+def drivers_check(
+    driver: Annotated[str, typer.Argument(help="Name of a driver.", show_default=False)],
+    setting: Annotated[
+        list[str] | None, typer.Option("--setting", metavar="KEY=VALUE", help="A setting of the driver.")
+    ] = None,
+    argument: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--argument", metavar="ACTION.NAME=VALUE", help="An argument that the action can do, in its unit."
+        ),
+    ] = None,
+    prepare: Annotated[
+        list[str] | None,
+        typer.Option("--prepare", metavar="DRIVER.ACTION(NAME=VALUE, …)", help="A step that every sample needs first."),
+    ] = None,
+    rule: Annotated[
+        list[str] | None, typer.Option("--rule", help="Try this rule only; give it again for more.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Try the conformance suite on a simulated driver; exit 0 where every rule is kept, 1 otherwise."""
+    from sdl.cli.check import check_driver
+
+    out = Output(as_json=json)
+    _finish(
+        lambda: check_driver(
+            driver, tuple(setting or ()), tuple(argument or ()), tuple(prepare or ()), tuple(rule or ()), out
+        ),
+        out,
+    )
+
+
+@new_app.command("driver")
+def new_driver(
+    name: Annotated[str, typer.Argument(help="Name of the driver, such as hot_plate.", show_default=False)],
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Where to write it [default: the name, here].", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Write a pip-installable driver plugin: driver, simulator, tests that pass at once, README."""
+    from sdl.cli.new import new_driver as write_driver
+
+    out = Output(as_json=json)
+    _finish(lambda: write_driver(name, folder, out), out)
 
 
 @server_app.command("start")

@@ -7,9 +7,11 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdl.cli.asking import TerminalQuestions
 from sdl.cli.live import LiveView, PlainLines
 from sdl.cli.outcome import BAD_INPUT, CODE_OF_STATE, FAILED, STOPPED, Output, code_of, complain, home_of
 from sdl.cli.summary import Summary, describe_best, summary_of
@@ -43,12 +45,13 @@ def run_campaign(
         return _tell(folder, title, output, None)
     output.say(f"campaign '{title}' {'begins' if session.is_new else 'goes on'}; ledger {folder}")
     watcher = _watcher(checked, output)
+    watching = HookList(watcher, _questions(watcher, output))
     failure: SdlError | None = None
     try:
         if engine == "local":
-            asyncio.run(_local(session, watcher, output, _how_to_go_on(file, checked, folder)))
+            asyncio.run(_local(session, watching, output, _how_to_go_on(file, checked, folder)))
         else:
-            _with_prefect(session, watcher, output, folder, _how_to_go_on(file, checked, folder))
+            _with_prefect(session, watching, output, folder, _how_to_go_on(file, checked, folder))
     except SdlError as error:
         failure = error
     finally:
@@ -65,6 +68,10 @@ def _watcher(checked: Checked, output: Output) -> PlainLines | LiveView:
     campaign = checked.campaign
     units = {n: p.unit for n, p in campaign.space.parameters.items()}
     return LiveView(units, {o: campaign.unit_of(o) for o in campaign.outcomes})
+
+
+def _questions(watcher: PlainLines | LiveView, output: Output) -> TerminalQuestions:
+    return TerminalQuestions(output, watcher.paused if isinstance(watcher, LiveView) else nullcontext)
 
 
 def _how_to_go_on(file: Path, checked: Checked, home: Path) -> str:

@@ -4,6 +4,7 @@ from sdl.artefacts.ref import ArtefactRef
 from sdl.driver.command import Command, Reply, digest_of
 from sdl.driver.context import Context
 from sdl.driver.description import ActionSpec, Description, FieldSpec, Limits, Unit
+from sdl.driver.form import Form
 from sdl.driver.instrument import (
     DriverSettings,
     Health,
@@ -25,6 +26,7 @@ __all__ = [
     "Description",
     "DriverSettings",
     "FieldSpec",
+    "Form",
     "Health",
     "InputFile",
     "Instrument",

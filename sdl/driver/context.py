@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sdl.errors import DriverError
+from sdl.errors import DriverError, InstrumentFault, OutcomeUnknown
 
 if TYPE_CHECKING:
     from sdl.artefacts.ref import ArtefactRef
     from sdl.clock import Clock
     from sdl.driver.command import Command
+    from sdl.driver.form import Ask, Form
     from sdl.world import World
+
+
+async def nobody_to_ask(form: Form) -> Mapping[str, Any]:
+    """Say that nobody can be asked: whether it was done is then not known."""
+    raise OutcomeUnknown(f"{form.title}: nobody can be asked here; to be done was: {form.instructions}")
 
 
 async def _no_progress(fraction: float, message: str) -> None:
@@ -34,6 +40,7 @@ class Context:
         world: the simulated truth, or None in a real lab.
         store: keeps raw data, see `artefact`.
         report: takes progress, see `progress`.
+        asks: asks a person, see `ask`.
     """
 
     command: Command
@@ -41,6 +48,7 @@ class Context:
     world: World | None = None
     store: Callable[[str, bytes, str], ArtefactRef] = field(default=no_store)
     report: Callable[[float, str], Awaitable[None]] = field(default=_no_progress)
+    asks: Ask = field(default=nobody_to_ask)
 
     @property
     def samples(self) -> tuple[str, ...]:
@@ -68,6 +76,19 @@ class Context:
     async def progress(self, fraction: float, message: str = "") -> None:
         """Say how far the action is, 0 to 1."""
         await self.report(fraction, message)
+
+    async def ask(self, form: Form) -> Mapping[str, Any]:
+        """Ask a person, and return the values of the form's fields in their units; waits as long as it takes.
+
+        Raises:
+            InstrumentFault: the person says that it failed, or what came back does not fit the form.
+            OutcomeUnknown: nobody can be asked.
+        """
+        answer = await self.asks(form)
+        problem = form.problems(answer)
+        if problem is not None:
+            raise InstrumentFault(f"{form.title}: the answer cannot be used: {problem}")
+        return answer
 
     def artefact(self, name: str, data: bytes, media_type: str) -> ArtefactRef:
         """Keep raw data; they are stored by content before the command counts as finished."""

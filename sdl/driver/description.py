@@ -209,12 +209,14 @@ class Description:
         nature: `real`, `simulated`, `replay`, `manual` or `calculation`; never inferred.
         actions: by name.
         doc: first line of the driver's docstring.
+        places: how many commands it carries out at once; 1 but for calculations.
     """
 
     driver: str
     nature: str
     actions: Mapping[str, ActionSpec]
     doc: str = ""
+    places: int = 1
 
     @property
     def is_real(self) -> bool:

@@ -159,12 +159,15 @@ class Instrument:
         nature: what kind of thing it is; stamped into every record.
         settings_model: the driver's settings.
         simulator: entry-point name of the driver that stands in for this one under `--simulate`, or None.
+        nature_in_settings: whether the settings say the nature, so that only the description knows it; `nature` is then what to
+            assume before they are read. Such a driver stands in for itself, see `stand_in`.
         world_settings: keys of the lab's `world:` that a simulated instrument reads, beside `seed` and `server`.
     """
 
     nature: ClassVar[Nature] = "real"
     settings_model: ClassVar[type[DriverSettings]] = DriverSettings
     simulator: ClassVar[str | None] = None
+    nature_in_settings: ClassVar[bool] = False
     world_settings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, settings: DriverSettings, *, clock: Clock, world: World | None = None) -> None:
@@ -189,6 +192,12 @@ class Instrument:
             if (mark := getattr(method, "__sdl_action__", None)) is not None
         }
         return Description(driver, cls.nature, actions, _first_line(cls.__doc__))
+
+    @classmethod
+    def stand_in(cls, settings: DriverSettings) -> DriverSettings | None:
+        """Return the settings under which this driver simulates itself, for `--simulate`; None where they state no stand-in."""
+        del settings
+        return None
 
     async def connect(self) -> None:
         """Make ready; returns when the instrument answers, raises otherwise."""

@@ -3,7 +3,7 @@
 from sdl.engine.engine import Engine
 from sdl.engine.hooks import HookList, Hooks, View
 from sdl.engine.session import Session, open_session
-from sdl.engine.worker import InlineWorker, ProcessWorker, Worker
+from sdl.engine.worker import InlineWorker, ProcessWorker, Worker, WorkerPool
 
 __all__ = [
     "Engine",
@@ -14,5 +14,6 @@ __all__ = [
     "Session",
     "View",
     "Worker",
+    "WorkerPool",
     "open_session",
 ]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from sdl.analysis import AnalysisInput
 from sdl.campaign import label_of
 from sdl.clock import utc_text
 from sdl.driver import Command, Reply
+from sdl.driver.context import nobody_to_ask
 from sdl.engine.hooks import Hooks, View
 from sdl.engine.worker import Proposed, Worker, analyse, propose
 from sdl.errors import AnalysisError, LimitError, PlannerError, SdlError
@@ -44,6 +45,7 @@ from sdl.objective import Estimate
 
 if TYPE_CHECKING:
     from sdl.clock import Clock
+    from sdl.driver import Form
     from sdl.lab import Lab
     from sdl.ledger import Ledger, Row
     from sdl.loop import CommandState, ExperimentRecord, StepPlan
@@ -94,6 +96,7 @@ class Engine:
         self._aborting = False
         self._failure: BaseException | None = None
         self._activity = ""
+        self._asking = asyncio.Lock()
 
     # --- from outside ------------------------------------------------------------------------------------------------
 
@@ -129,6 +132,7 @@ class Engine:
         """
         with self.clock.actor():
             await self.hooks.started(self.view())
+            self.lab.put_questions_to(self._ask)
             # Before anything is sent: what a dead process left open may still occupy its instrument.
             self.lab.reserve((c.intended.command, c.intended.instrument) for c in self.state.open_commands())
             try:
@@ -426,6 +430,13 @@ class Engine:
             self.state.apply(row)
         self.hooks.recorded(rows, self.view())
         return rows
+
+    async def _ask(self, form: Form) -> Mapping[str, Any]:
+        """Ask a person through the hooks; several questions come one after another."""
+        async with self._asking:
+            self.hooks.diary(f"{form.title}: a person is asked")
+            answer = await self.hooks.ask(form)
+        return await nobody_to_ask(form) if answer is None else answer
 
     def _label(self, number: int) -> str:
         return label_of(self.state.experiments[number].candidate, self._units)

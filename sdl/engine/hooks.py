@@ -1,12 +1,13 @@
-"""What may be hung on the engine: Prefect, a live view, a test. Hooks watch; nothing is decided from what they do."""
+"""What may be hung on the engine: Prefect, a live view, a test. Hooks watch and ask people; they decide nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sdl.driver import Form
     from sdl.ledger import Row
     from sdl.loop import CampaignState, Plan
 
@@ -52,6 +53,15 @@ class Hooks:
     def diary(self, text: str) -> None:
         """Something worth a line in the lab diary happened."""
 
+    async def ask(self, form: Form) -> Mapping[str, Any] | None:
+        """Ask a person and return the values of the form's fields in their units; None where this hook cannot ask anybody.
+
+        Raises:
+            InstrumentFault: the person says that it failed.
+        """
+        del form
+        return None
+
     async def ended(self, view: View) -> None:
         """The engine lets go of the campaign."""
 
@@ -85,6 +95,14 @@ class HookList(Hooks):
         """Tell all."""
         for hook in self._hooks:
             hook.diary(text)
+
+    async def ask(self, form: Form) -> Mapping[str, Any] | None:
+        """Let the first one ask that can."""
+        for hook in self._hooks:
+            answer = await hook.ask(form)
+            if answer is not None:
+                return answer
+        return None
 
     async def ended(self, view: View) -> None:
         """Tell all."""

@@ -97,6 +97,7 @@ class ProcessWorker:
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
+        self._killed: list[asyncio.subprocess.Process] = []
         self._turn = asyncio.Lock()
 
     @property
@@ -119,6 +120,9 @@ class ProcessWorker:
                     break
                 except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError):
                     await self._end()  # it was killed: a fresh one repeats the call
+                except asyncio.CancelledError:
+                    self.kill()  # or its answer would be taken for that of the next call
+                    raise
             else:
                 raise WorkerError(f"the worker process died {_ATTEMPTS} times in {function.__name__}; is memory short?")
         good, value, trace = pickle.loads(answer)  # noqa: S301  our own child wrote it
@@ -148,6 +152,13 @@ class ProcessWorker:
         (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
         return await process.stdout.readexactly(length)
 
+    def kill(self) -> None:
+        """End the process at once, whatever it is at; the next call begins a fresh one."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.kill()
+            self._killed.append(process)
+
     async def _end(self) -> None:
         process, self._process = self._process, None
         if process is None:
@@ -158,6 +169,9 @@ class ProcessWorker:
 
     async def close(self) -> None:
         """Close the worker's input, at which it ends."""
+        for killed in self._killed:
+            await killed.wait()
+        self._killed.clear()
         process, self._process = self._process, None
         if process is not None and process.returncode is None and process.stdin is not None:
             process.stdin.close()
@@ -166,3 +180,45 @@ class ProcessWorker:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+
+
+class WorkerPool:
+    """Several workers for calculations and training, apart from the planner's, so that they never delay a proposal.
+
+    Args:
+        processes: how many calls run at once; a process is begun when it is first needed.
+    """
+
+    def __init__(self, processes: int) -> None:
+        self._all = [ProcessWorker() for _ in range(processes)]
+        self._idle = list(self._all)
+        self._free = asyncio.Semaphore(processes)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The processes that were begun."""
+        return tuple(w.pid for w in self._all if w.pid is not None)
+
+    async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401
+        """Call a module-level function in a free worker; a call that is cancelled takes its process with it.
+
+        Raises:
+            WorkerError: the worker died again and again.
+            Exception: whatever the function raised.
+        """
+        async with self._free:
+            worker = self._idle.pop()
+            try:
+                return await worker.call(function, *arguments)
+            finally:
+                self._idle.append(worker)
+
+    def kill(self) -> None:
+        """End all processes at once."""
+        for worker in self._all:
+            worker.kill()
+
+    async def close(self) -> None:
+        """End all workers."""
+        for worker in self._all:
+            await worker.close()

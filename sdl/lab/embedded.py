@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdl.driver import ArtefactRef, Command, Context, Health, Instrument, Reconciled, Reply, SafeReport
+from sdl.driver.context import nobody_to_ask
 from sdl.errors import (
     ClockError,
     DriverError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from sdl.clock import Clock
     from sdl.driver import ActionSpec
+    from sdl.driver.form import Ask
     from sdl.lab.interface import Progress
     from sdl.lab.plan import InstrumentPlan, LabPlan
     from sdl.world import World
@@ -64,11 +66,12 @@ class EmbeddedLab:
         self._locks = locks
         self._claims: list[Ownership] = []
         self.instruments: dict[str, Instrument] = {}
-        self._queues = {name: InstrumentQueue(clock) for name in plan.instruments}
+        self._queues = {n: InstrumentQueue(clock, p.description.places) for n, p in plan.instruments.items()}
         self._accepted: dict[str, str] = {}
         self._epochs: dict[str, int] = {}
         self._running: dict[str, tuple[Command, asyncio.Task[Mapping[str, object]]]] = {}
         self._aborted: set[str] = set()
+        self._ask: Ask = nobody_to_ask
 
     async def open(self) -> None:
         """Make and connect every instrument.
@@ -157,7 +160,7 @@ class EmbeddedLab:
             artefacts.append(self._store(name, data, media_type))
             return artefacts[-1]
 
-        ctx = Context(command, self.clock, self.world, keep, progress or _quiet)
+        ctx = Context(command, self.clock, self.world, keep, progress or _quiet, self._ask)
         instrument = self.instruments[command.instrument]
         started, began = self.clock.now(), self.clock.elapsed()
         task = asyncio.ensure_future(instrument.perform(command.action, ctx, arguments))
@@ -204,6 +207,10 @@ class EmbeddedLab:
         if spec.effect == "irreversible" and isinstance(error, TimeoutError | ConnectionError | EOFError):
             return "unknown", f"{said}: the transport broke, and what happened at the instrument is not known"
         return "failed", said
+
+    def put_questions_to(self, ask: Ask) -> None:
+        """Say how a person is asked; see `Lab.put_questions_to`."""
+        self._ask = ask
 
     def reserve(self, commands: Iterable[tuple[str, str]]) -> None:
         """Keep instruments for commands of a dead process; see `Lab.reserve`."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from sdl.driver import Command, Health, Reply, SafeReport
+    from sdl.driver.form import Ask
 
 Progress = Callable[[float, str], Awaitable[None]]
 
@@ -31,6 +32,9 @@ class Lab(Protocol):
         Raises:
             ProtocolError: the id was accepted before, or the epoch is old.
         """
+
+    def put_questions_to(self, ask: Ask) -> None:
+        """Say how a person is asked what an action wants to know; until then nobody can be asked."""
 
     def reserve(self, commands: Iterable[tuple[str, str]]) -> None:
         """Keep instruments for commands of a dead process until each was reconciled; they may still be at work on them.

@@ -10,36 +10,34 @@ if TYPE_CHECKING:
 
 
 class InstrumentQueue:
-    """Lets one command at a time to an instrument.
+    """Lets one command at a time to an instrument, or as many as it has places.
 
     Commands for samples under way go before commands that begin a new sample; within each group, in order of arrival.
     Waiting goes through the clock, so that virtual time knows of it.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, places: int = 1) -> None:
         self._clock = clock
+        self._free = places
         self._waiting: list[tuple[bool, int, asyncio.Future[None]]] = []
         self._arrivals = 0
-        self._taken = False
         self._withdrawn: set[asyncio.Future[None]] = set()
         self._reserved: set[str] = set()
 
     def reserve(self, command: str) -> None:
         """Keep the instrument for a command that a dead process sent, until `release`: it may still be at work on it."""
         self._reserved.add(command)
-        self._taken = True
 
     def release(self, command: str) -> None:
         """Say that a reserved command is settled; the last one lets the queue go on."""
         if command in self._reserved:
             self._reserved.discard(command)
-            if not self._reserved:
-                self.give()
+            self._let_in()
 
     async def take(self, begins_sample: bool) -> bool:
         """Wait for one's turn; returns False where the command was withdrawn before its turn came."""
-        if not self._taken:
-            self._taken = True
+        if self._free > 0 and not self._reserved:
+            self._free -= 1
             return True
         self._arrivals += 1
         place = (begins_sample, self._arrivals, self._clock.event())
@@ -68,9 +66,12 @@ class InstrumentQueue:
 
     def give(self) -> None:
         """Give the turn to the next in the queue."""
-        if not self._waiting:
-            self._taken = False
-            return
-        place = min(self._waiting, key=lambda p: (p[0], p[1]))
-        self._waiting.remove(place)
-        self._clock.settle(place[2])
+        self._free += 1
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self._waiting and self._free > 0 and not self._reserved:
+            place = min(self._waiting, key=lambda p: (p[0], p[1]))
+            self._waiting.remove(place)
+            self._free -= 1
+            self._clock.settle(place[2])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sdl.campaign import Draft, InstrumentSpec, Where
-    from sdl.driver import Instrument
+    from sdl.driver import DriverSettings, Instrument
     from sdl.errors import Problem
 
 
@@ -47,7 +47,9 @@ def check_lab(draft: Draft, *, simulate: bool, world_seed: int | None) -> LabPla
     if len(instruments) == len(spec.instruments):  # else a driver that could not be found may know the key
         for key in world:
             if key not in known:
-                reader.unknown((*(() if spec.key else ("lab",)), "world", key), key, sorted(known), "setting of the world")
+                reader.unknown(
+                    (*(() if spec.key else ("lab",)), "world", key), key, sorted(known), "setting of the world"
+                )
     if world_seed is not None:
         world["seed"] = world_seed
     return LabPlan(spec.name, clock, world, instruments)
@@ -59,7 +61,7 @@ def _instrument(
     try:
         driver = get_driver(spec.driver)
         name = spec.driver
-        if simulate and driver.nature == "real":
+        if simulate and driver.nature == "real" and not driver.nature_in_settings:
             driver, name = _simulator(driver, spec.driver)
     except DriverError as error:
         reader.wrong((*spec.where, "driver"), str(error))
@@ -75,6 +77,9 @@ def _instrument(
         settings = own.model(driver.settings_model, where, data, context)
         if settings is not None and not found:
             description = driver.describe(settings, name)
+            if simulate and driver.nature_in_settings and description.is_real:
+                settings = _stand_in(driver, settings, name, description.nature)
+                description = driver.describe(settings, name)
     except InputError as error:
         own.wrong(where, str(error))
     except Exception as error:  # noqa: BLE001  a driver may raise anything; the user must learn which one it was
@@ -97,6 +102,16 @@ def _simulator(driver: type[Instrument], name: str) -> tuple[type[Instrument], s
     if driver.simulator is None:
         raise DriverError(f"driver '{name}' is real and names no simulator; --simulate needs one for every instrument")
     return get_driver(driver.simulator), driver.simulator
+
+
+def _stand_in(driver: type[Instrument], settings: DriverSettings, name: str, nature: str) -> DriverSettings:
+    found = driver.stand_in(settings)
+    if found is None:
+        raise DriverError(
+            f"driver '{name}' is {nature} here and its settings state no stand-in; --simulate needs one for every instrument: "
+            "give 'simulate:'"
+        )
+    return found
 
 
 def _with_secrets(reader: Reader, where: Where, settings: Mapping[str, Any], secrets: dict[str, str]) -> dict[str, Any]:

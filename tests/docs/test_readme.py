@@ -72,7 +72,7 @@ def test_the_mistakes_on_purpose(pellet, right, wrong, said):
 def test_the_first_driver(tmp_path):
     folder = tmp_path / "mylab"
     folder.mkdir()
-    (folder / "stirrer.py").write_text(_block("python", "class Stirrer"))
+    (folder / "colorimeter.py").write_text(_block("python", "class Colorimeter"))
     (folder / "pyproject.toml").write_text(_block("toml", "mylab"))
     site = tmp_path / "site"
     subprocess.run(
@@ -80,30 +80,31 @@ def test_the_first_driver(tmp_path):
         check=True,
         capture_output=True,
     )
-    (tmp_path / "stir.yaml").write_text(
+    (tmp_path / "colour.yaml").write_text(
         """
-name: stir
-space: {parameters: {speed: {type: continuous, bounds: [1, 20], unit: Hz}}}
-objectives: {torque: {goal: minimize, unit: mN*m}}
+name: colour
+space: {parameters: {wavelength: {type: continuous, bounds: [0.4, 0.7], unit: um}}}
+objectives: {absorbance: {goal: minimize}}
 protocol:
-  - {instrument: stirrer, action: stir, with: {speed: $speed}, gives: {torque: torque}}
-lab: {clock: {type: virtual}, instruments: {stirrer: {driver: stirrer}}}
+  - {instrument: colorimeter, action: measure, with: {wavelength: $wavelength}, gives: {absorbance: absorbance}}
+lab: {clock: {type: virtual}, instruments: {colorimeter: {driver: colorimeter}}}
 planner: {type: sobol}
 stop: {experiments: 4}
 """
     )
     listed = _sdl("drivers", cwd=tmp_path, PYTHONPATH=str(site))
-    assert re.search(r"^stirrer +simulated +Overhead stirrer", listed.stdout, flags=re.MULTILINE)
-    described = _sdl("drivers", "describe", "stirrer", cwd=tmp_path, PYTHONPATH=str(site))
-    assert "takes speed: [50, 1200] 1/min" in described.stdout
+    assert re.search(r"^colorimeter +simulated +Colorimeter", listed.stdout, flags=re.MULTILINE)
+    described = _sdl("drivers", "describe", "colorimeter", cwd=tmp_path, PYTHONPATH=str(site))
+    assert "takes wavelength: [400, 700] nm" in described.stdout
     home = tmp_path / "home"
     options = ["--engine", "local", "--json", "--home", home]
-    run = _sdl("run", "stir.yaml", *options, cwd=tmp_path, PYTHONPATH=str(site))
+    run = _sdl("run", "colour.yaml", *options, cwd=tmp_path, PYTHONPATH=str(site))
     assert run.returncode == 0, run.stderr
-    # 400/min, where the torque is least, is 6.67 Hz: the driver was given its own unit
     exported = tmp_path / "all.json"
-    assert _sdl("export", "stir", "--format", "json", "-o", exported, "--home", home, cwd=tmp_path).returncode == 0
+    assert _sdl("export", "colour", "--format", "json", "-o", exported, "--home", home, cwd=tmp_path).returncode == 0
     for command in json.loads(exported.read_text())["commands"]:
-        speed = command["arguments"]["speed"]
-        assert 60 <= speed <= 1200
-        assert command["result"]["torque"] == pytest.approx(0.02 * (speed - 400) ** 2 / 400 + 5)
+        wavelength = command["arguments"]["wavelength"]
+        assert 400 <= wavelength <= 700
+        assert command["result"]["absorbance"] == pytest.approx(0.1 + ((wavelength - 532) / 100) ** 2)
+    checked = _sdl("drivers", "check", "colorimeter", cwd=tmp_path, PYTHONPATH=str(site))
+    assert checked.returncode == 0, checked.stdout + checked.stderr

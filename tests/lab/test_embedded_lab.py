@@ -523,10 +523,10 @@ def test_withdrawn_and_cancelled_at_once_frees_nothing() -> None:
             queue.withdraw()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            assert queue._taken, "somebody else is still at the instrument"
+            assert queue._free == 0, "somebody else is still at the instrument"
             assert not queue._withdrawn
             queue.give()
-            assert not queue._taken
+            assert queue._free == 1
 
     asyncio.run(main())
 

@@ -1,0 +1,89 @@
+"""Subjects of the shipped drivers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdl.testing import Preparation
+
+_TABLE = Path(__file__).parents[2] / "campaigns" / "data" / "opv_wf3.csv"
+_WEIGH = Preparation("simulated_dispenser", "weigh", {"li_excess": 0.1, "mass": 2.0})
+_SINTER = Preparation(
+    "simulated_box_furnace", "sinter", {"temperature": 1150.0, "hold": 4.0, "atmosphere": "oxygen", "firings": 1}
+)
+
+SHIPPED: dict[str, dict[str, Any]] = {
+    "replay": {
+        "settings": {"table": str(_TABLE), "outcomes": ["degradation"], "duration": "10 min"},
+        "arguments": {"measure": {"wf3": 1.0, "p3ht": 0.0, "pcbm": 0.0, "oidtbr": 0.0}},
+    },
+    "simulated_dispenser": {},
+    "simulated_box_furnace": {"prepare": (_WEIGH,)},
+    "simulated_impedance_analyser": {"prepare": (_WEIGH, _SINTER)},
+    "simulated_pycnometer": {"prepare": (_WEIGH, _SINTER)},
+}
+
+
+_FUNCTION = """
+from typing import Annotated
+from sdl.driver import Limits, Unit
+
+def area(radius: Annotated[float, Unit("mm"), Limits(0.1, 10)]) -> Annotated[float, Unit("mm**2")]:
+    \"\"\"Area of a disc.\"\"\"
+    return 3.14159 * radius**2
+"""
+
+_CLASS = """
+from typing import Annotated
+from sdl.driver import Limits, Unit
+
+class Pump:
+    \"\"\"A pump.\"\"\"
+    volume = 0.0
+
+    def dose(self, volume: Annotated[float, Unit("ml"), Limits(0.1, 10)]) -> Annotated[float, Unit("ml")]:
+        \"\"\"Dose a volume.\"\"\"
+        self.volume = volume
+        return volume
+
+    def answers(self):
+        return True
+"""
+
+
+@pytest.fixture
+def by_settings(tmp_path) -> dict[str, dict[str, Any]]:
+    """Drivers whose actions follow from settings."""
+    (tmp_path / "function.py").write_text(_FUNCTION)
+    (tmp_path / "pump.py").write_text(_CLASS)
+    grind = {
+        "instructions": "Grind {sample} at {speed}.",
+        "effect": "irreversible",
+        "duration": "10 min",
+        "parameters": {"speed": {"unit": "1/min", "limits": [1, 10]}},
+        "results": {"mass": {"unit": "g"}},
+    }
+    dose = {"effect": "irreversible", "duration": "1 min", "result": "volume"}
+    return {
+        "manual": {"settings": {"actions": {"grind": grind}}},
+        "calculation": {"settings": {"target": "area", "file": str(tmp_path / "function.py"), "result": "area"}},
+        "python": {
+            "settings": {
+                "target": "Pump",
+                "file": str(tmp_path / "pump.py"),
+                "nature": "simulated",
+                "actions": {"dose": dose},
+                "health": "answers",
+                "safe_state": "answers",
+                "read_state": {"volume": {"unit": "ml"}},
+            }
+        },
+    }
+
+
+@pytest.fixture
+def shipped() -> dict[str, dict[str, Any]]:
+    return SHIPPED
