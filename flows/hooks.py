@@ -20,6 +20,7 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
+from prefect.runtime import flow_run
 
 from sdl.campaign import label_of
 from sdl.engine import Hooks
@@ -45,10 +46,12 @@ class PrefectHooks(Hooks):
     Args:
         session: the campaign.
         home: where its report will lie.
+        say: tells the person at the terminal where to look.
     """
 
-    def __init__(self, session: Session, home: Path) -> None:
+    def __init__(self, session: Session, home: Path, say: Callable[[str], None] | None = None) -> None:
         self._session = session
+        self._say = say
         self._report = home / "reports" / f"{session.name}.html"
         campaign = session.checked.campaign
         self._units = {n: p.unit for n, p in campaign.space.parameters.items()}
@@ -65,6 +68,9 @@ class PrefectHooks(Hooks):
         """Make the artifacts."""
         campaign = self._session.checked.campaign
         self.diary(f"campaign {campaign.name}: {campaign.description}")
+        url = flow_run.ui_url
+        if self._say is not None and url is not None:
+            self._say(f"this run in Prefect: {url}")
         self.diary(f"report: file://{self._report}")
         await self._safely(self._make_progress(view))
 

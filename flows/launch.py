@@ -37,12 +37,12 @@ def configure(home: Path, say: Callable[[str], None]) -> str:
     return url.removesuffix("/api")
 
 
-def hooks(session: Session, home: Path) -> PrefectHooks:
-    """Return the hooks that show a session's campaign in Prefect."""
+def hooks(session: Session, home: Path, say: Callable[[str], None]) -> PrefectHooks:
+    """Return the hooks that show a session's campaign in Prefect; `say` tells a person where."""
     from .hooks import PrefectHooks
 
     _quiet_console()
-    return PrefectHooks(session, home)
+    return PrefectHooks(session, home, say)
 
 
 async def run(engine: Engine, watch: PrefectHooks) -> None:

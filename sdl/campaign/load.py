@@ -562,7 +562,8 @@ def _step(reader: Reader, where: Where, parameters: Mapping[str, object]) -> Ste
             reader.wrong((*where, "gives", outcome), f"must name a field of the result, got {brief(field)}")
     if "instrument" not in words or "action" not in words:
         return None
-    return Step(words["instrument"], words["action"], arguments, words.get("analysis"), gives, where)
+    unreadable = tuple(key for key in written or {} if key not in arguments)
+    return Step(words["instrument"], words["action"], arguments, words.get("analysis"), gives, where, unreadable)
 
 
 def _argument(reader: Reader, where: Where, value: Any, parameters: Mapping[str, object]) -> Argument | None:  # noqa: ANN401

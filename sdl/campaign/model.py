@@ -42,6 +42,7 @@ class Step:
         analysis: name of the analysis of the step's artefacts, or None.
         gives: outcome → field of the action's result or, with an analysis, of the analysis.
         where: its place in the campaign file.
+        unreadable: arguments that were written but could not be read; only in a draft with problems.
     """
 
     instrument: str
@@ -50,6 +51,7 @@ class Step:
     analysis: str | None
     gives: Mapping[str, str]
     where: Where = ()
+    unreadable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,11 @@ class Reader:
             self.wrong(place, f"must be text, got {brief(given)}; put it in quotes if it is meant as text")
         elif kind in {"value_error", "assertion_error"}:
             self.wrong(place, str(detail.get("ctx", {}).get("error", detail["msg"])))
+        elif kind in {"too_long", "too_short"} and isinstance(given, list | tuple):
+            wanted = detail.get("ctx", {}).get("max_length") or detail.get("ctx", {}).get("min_length")
+            self.wrong(place, f"must be {wanted} values, got {len(given)}: {list(given)} (a decimal comma? write 0.5)")
+        elif kind in {"int_type", "int_from_float", "int_parsing"}:
+            self.wrong(place, f"must be a whole number, got {given!r}")
         else:
             message = detail["msg"][0].lower() + detail["msg"][1:]
             self.wrong(place, f"{message}, got {brief(given)}")

@@ -141,12 +141,14 @@ class LiveView(Hooks):
         return Text.assemble("best so far: ", (values, "bold green"), f" — {label_of(record.candidate, self._units)}")
 
     def _left(self, view: View) -> str:
-        finished = len(view.state.in_state("done", "failed"))
-        if not finished or self._began is None or view.now <= self._began:
+        finished = len(view.state.in_state("done", "failed", "aborted"))
+        under_way = sum(not e.is_blocked for e in view.state.in_state("running"))
+        remaining = view.plan.budget - view.state.started + under_way
+        if not finished or remaining < 1 or self._began is None or view.now <= self._began:
             return ""
-        remaining = view.plan.budget - finished
         seconds = (view.now - self._began) / finished * remaining
-        return f"at most {remaining} experiments left, about {duration_text(seconds)} of lab time at the pace so far"
+        count = "1 experiment" if remaining == 1 else f"{remaining} experiments"
+        return f"at most {count} left, about {duration_text(seconds)} of lab time at the pace so far"
 
 
 def duration_text(seconds: float) -> str:

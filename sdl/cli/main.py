@@ -137,15 +137,16 @@ def export(
     name: Name,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
     format_: Annotated[
-        Format, typer.Option("--format", help="csv and parquet: one row an experiment; json: everything.")
-    ] = Format.CSV,
+        Format | None,
+        typer.Option("--format", help="csv, parquet: a row an experiment; json: everything [default: by the ending]."),
+    ] = None,
     home: Home = None,
 ) -> None:
     """Write a campaign's experiments to a file."""
     from sdl.cli.records import export_campaign
 
     out = Output()
-    _finish(lambda: export_campaign(name, home, format_.value, output, out), out)
+    _finish(lambda: export_campaign(name, home, None if format_ is None else format_.value, output, out), out)
 
 
 @app.command()

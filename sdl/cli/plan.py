@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sdl.loop import StepPlan
     from sdl.space import Candidate
 
-_SHOWN = 3
 _SAMPLED = 64
 """How many candidates the estimate of lab time is averaged over."""
 
@@ -31,12 +30,14 @@ def show_plan(
     campaign, plan = checked.campaign, checked.plan
     output.say(f"{campaign.name}: {campaign.description}".rstrip(": "))
     _say_problem(checked, output)
-    proposal = checked.planner.propose(
-        checked.problem, History(), max(_SHOWN, plan.concurrency), round_seed(campaign.seed, 1)
-    )
+    # Exactly what the first round will ask: whatever comes later depends on results.
+    wanted = min(plan.concurrency, plan.budget)
+    proposal = checked.planner.propose(checked.problem, History(), wanted, round_seed(campaign.seed, 1))
     units = {n: p.unit for n, p in campaign.space.parameters.items()}
-    output.say(f"\nfirst proposals of planner '{campaign.planner.type}' (seed {campaign.seed}):")
-    for number, candidate in enumerate(proposal.candidates[: max(_SHOWN, plan.concurrency)], start=1):
+    output.say(
+        f"\nfirst round of planner '{campaign.planner.type}' (seed {campaign.seed}); later ones depend on results:"
+    )
+    for number, candidate in enumerate(proposal.candidates, start=1):
         output.say(f"  {number:3d}  " + ", ".join(_value(n, v, units[n]) for n, v in candidate.items()))
     first = proposal.candidates[0]
     output.say("\nsteps of the first experiment:")
@@ -98,6 +99,8 @@ def _say_problem(checked: Checked, output: Output) -> None:
     for name, bounds in plan.outcome_constraints.items():
         output.say(f"  require {name} {bounds}")
     stop = f"  stop after {plan.budget} experiments"
+    if plan.pool_size is not None and plan.pool_size < plan.budget:
+        stop += f" (but there are only {plan.pool_size} candidates)"
     output.say(stop + "".join(f", or once {name} {t} is reached" for name, t in plan.targets.items()))
 
 

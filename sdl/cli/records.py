@@ -31,9 +31,18 @@ def _known(ledger: Ledger, name: str) -> None:
         raise InputError(f"the ledger has no campaign '{name}'; it has: {known}")
 
 
-def export_campaign(name: str, home: Path | None, format_: str, path: Path, output: Output) -> int:
-    """Write a campaign's experiments to a file."""
+ENDINGS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".json": "json"}
+
+
+def export_campaign(name: str, home: Path | None, format_: str | None, path: Path, output: Output) -> int:
+    """Write a campaign's experiments to a file; its ending says in which format, where none is asked for."""
     from sdl.ledger.export import export
+
+    ending = ENDINGS.get(path.suffix.lower())
+    if format_ is None:
+        if ending is None:
+            raise InputError(f"{path} says no format: end it in {', '.join(ENDINGS)}, or give --format")
+        format_ = ending
 
     ledger = _opened(home)
     try:

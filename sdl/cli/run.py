@@ -117,7 +117,7 @@ def _with_prefect(session: Session, watcher: Hooks, output: Output, home: Path, 
     launch.configure(home, output.say)
 
     async def go() -> None:
-        hooks = launch.hooks(session, home)
+        hooks = launch.hooks(session, home, output.say)
         await drive(
             session,
             HookList(hooks, watcher),
@@ -130,6 +130,11 @@ def _with_prefect(session: Session, watcher: Hooks, output: Output, home: Path, 
     asyncio.run(go())
 
 
+def _notice(text: str) -> None:
+    """Say on standard error what a signal led to: no error, but nothing for standard output either."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
+
+
 class _CtrlC:
     """First Ctrl-C: no new step, running ones finish. Second: abort and safe state. Third: leave at once."""
 
@@ -139,22 +144,22 @@ class _CtrlC:
         self._output = output
         self._count = 0
         self._tasks: list[asyncio.Task[None]] = []
-        self._before: Any = None
 
     def __enter__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._before = signal.signal(signal.SIGINT, self._signalled)
-        self._term = signal.signal(signal.SIGTERM, self._signalled)
+        signal.signal(signal.SIGINT, self._signalled)
+        signal.signal(signal.SIGTERM, self._signalled)
 
     def __exit__(self, *exc: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-        signal.signal(signal.SIGTERM, self._term)
+        # What follows is short: the report and the summary. A late Ctrl-C must not cost them.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         self._count += 1
         if self._count >= 3:
-            complain(
+            _notice(
                 f"leaving at once; commands under way stay open and are asked about at the next start; {self._go_on}"
             )
             said = "left at once: commands under way stay open"
@@ -164,10 +169,10 @@ class _CtrlC:
 
     def _pressed(self, count: int) -> None:
         if count == 1:
-            complain(f"stopping: no new step begins, running ones finish (again: abort and safe state); {self._go_on}")
+            _notice(f"stopping: no new step begins, running ones finish (again: abort and safe state); {self._go_on}")
             self._engine.stop("Ctrl-C")
         else:
-            complain(f"aborting running steps and making every instrument safe (again: leave at once); {self._go_on}")
+            _notice(f"aborting running steps and making every instrument safe (again: leave at once); {self._go_on}")
             self._tasks.append(asyncio.ensure_future(self._engine.abort()))
 
 

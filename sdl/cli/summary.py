@@ -107,8 +107,10 @@ def describe_best(summary: Summary) -> str:
     """Return the best experiment in a line."""
     if summary.best is None:
         return "no feasible result yet"
+    units = {n: p.unit for n, p in summary.draft.parameters.items() if p is not None}
     parameters = ", ".join(
-        f"{k} {v}" if isinstance(v, str) else f"{k} {v:.5g}" for k, v in summary.best.candidate.items()
+        f"{k} {v}" if isinstance(v, str) else f"{k} {v:.5g} {units.get(k, '')}".removesuffix(" dimensionless").rstrip()
+        for k, v in summary.best.candidate.items()
     )
     outcomes = ", ".join(
         f"{name} {e.value:.5g}{'' if e.uncertainty is None else f' ± {e.uncertainty:.2g}'}"

@@ -6,6 +6,7 @@ import os
 import pickle
 import sys
 import traceback
+from contextlib import suppress
 from typing import BinaryIO
 
 from sdl.engine.worker import LENGTH, WorkerError
@@ -33,7 +34,8 @@ def _main() -> None:
     # What libraries print must not get between the frames: the real output moves away, prints go to standard error.
     sink = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    _serve(sys.stdin.buffer, sink)
+    with suppress(BrokenPipeError):  # the campaign's process is gone: nobody waits for the answer
+        _serve(sys.stdin.buffer, sink)
 
 
 if __name__ == "__main__":

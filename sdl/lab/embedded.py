@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
+import traceback
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +32,6 @@ from sdl.ledger import Ownership
 from sdl.ledger.ownership import owner_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sdl.clock import Clock
     from sdl.driver import ActionSpec
     from sdl.driver.form import Ask
@@ -203,7 +203,7 @@ class EmbeddedLab:
             return "failed", str(error)
         if isinstance(error, OutcomeUnknown):
             return "unknown", str(error)
-        said = f"{type(error).__name__}: {error}"
+        said = f"{type(error).__name__}: {error}{_place_of(error)}"
         if spec.effect == "irreversible" and isinstance(error, TimeoutError | ConnectionError | EOFError):
             return "unknown", f"{said}: the transport broke, and what happened at the instrument is not known"
         return "failed", said
@@ -356,6 +356,14 @@ class EmbeddedLab:
 def _plain(value: object) -> object:
     """Return numpy's scalars as Python's: drivers give them, records cannot hold them."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _place_of(error: Exception) -> str:
+    """Return ` (stirrer.py, line 21)` for the innermost place in a driver's code; an error nobody foresaw needs it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    here = str(Path(__file__).parent.parent)
+    place = next((f for f in reversed(frames) if not f.filename.startswith(here)), None)
+    return "" if place is None else f" ({Path(place.filename).name}, line {place.lineno})"
 
 
 async def _quiet(fraction: float, message: str) -> None:

@@ -125,6 +125,8 @@ def _outcomes(draft: Draft) -> None:
         for name in wanted:
             if name not in given:
                 reader.wrong((section, name), f"no step gives '{name}'; steps give {listed(given)}")
+    if any(step.unreadable for steps in draft.sources.values() for step in steps):
+        return  # a misspelt $name would be named twice, once as if its parameter were not used
     for name in draft.parameters:
         if name not in used:
             reader.wrong(

@@ -90,7 +90,7 @@ class _Checker:
                 if value is not None:
                     result[name] = Constant(value)
         for name, spec in known.items():
-            if spec.required and name not in step.arguments:
+            if spec.required and name not in step.arguments and name not in step.unreadable:
                 self.reader.wrong(
                     (*step.where, "with") if step.arguments else step.where,
                     f"'{step.instrument}.{step.action}' needs '{name}' ({spec.allowed}){near_miss(name, step.arguments)}",
@@ -212,7 +212,9 @@ class _Checker:
             return None  # noted where outcomes are compared with objectives
         if not is_compatible(spec.unit, wanted.unit):
             self.reader.wrong(
-                where, f"'{outcome}' is declared in {wanted.unit}, but '{field}' of {origin} is in {spec.unit}"
+                where,
+                f"'{outcome}' is declared in {wanted.unit}, but '{field}' of {origin} is in {spec.unit}; "
+                f"write 'unit: {spec.unit}', or one that fits it, where '{outcome}' is declared",
             )
             return None
         uncertainty = field + UNCERTAINTY

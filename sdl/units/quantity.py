@@ -58,7 +58,11 @@ class Quantity:
 def _registry() -> UnitRegistry[Any]:
     import pint
 
-    return pint.UnitRegistry(cache_folder=None)
+    registry: UnitRegistry[Any] = pint.UnitRegistry(cache_folder=None, on_redefinition="ignore")
+    # pint counts a revolution as 2π, so that 100 rpm would reach a stirrer as 628 1/min. At the bench rpm counts turns
+    # (ISO 80000-3: rotational frequency, 1 r/min = 1/60 1/s).
+    registry.define("revolutions_per_minute = 1 / minute = rpm")
+    return registry
 
 
 @functools.lru_cache(maxsize=4096)
@@ -106,7 +110,7 @@ def is_compatible(one: str, other: str) -> bool:
         UnitError: one of them is unknown.
     """
     source, goal = _unit(one), _unit(other)
-    if source.dimensionality != goal.dimensionality:
+    if source.dimensionality != goal.dimensionality or _angle(source) != _angle(goal):
         return False
     try:
         _image(1.0, source, goal)
@@ -146,6 +150,11 @@ def _convert(value: float, unit: str, target: str, *, difference: bool) -> float
         raise UnitError(
             f"{value:g} {unit} cannot be given in {target}: one is {source.dimensionality}, the other {goal.dimensionality}"
         )
+    if _angle(source) != _angle(goal):
+        raise UnitError(
+            f"{value:g} {unit} cannot be given in {target}: one counts an angle, the other does not, and a turn is 2π rad; "
+            "write turns as rpm, Hz or 1/min, and angles as rad or deg on both sides"
+        )
     if difference and (is_offset(unit) or is_offset(target)):
         converted = float(value) * _degree(unit) / _degree(target)
     else:
@@ -153,6 +162,15 @@ def _convert(value: float, unit: str, target: str, *, difference: bool) -> float
     if math.isfinite(value) and not math.isfinite(converted):
         raise UnitError(f"{value:g} {unit} has no finite value in {target}")
     return converted
+
+
+_ANGLES = ("radian", "degree", "turn", "arcminute", "arcsecond", "grade")
+
+
+def _angle(unit: Any) -> float:  # noqa: ANN401  pint's unit class is made by the registry
+    """Return the power of angle in a unit, which pint's dimensions leave out: 1 for rad/s, 0 for 1/s."""
+    items = _registry().Quantity(1.0, unit).unit_items()
+    return sum(float(str(power)) for name, power in items if str(name).endswith(_ANGLES))
 
 
 def _degree(unit: str) -> float:

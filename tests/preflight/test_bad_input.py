@@ -51,7 +51,7 @@ ONE = [
     ("type: categorical", "type: categoric", "c.yaml:7:17: space.parameters.gas.type: unknown parameter type 'categoric' (did you mean 'categorical'?)"),
     ("values: [air, argon]", "values: [air]", "c.yaml:7:30: space.parameters.gas.values: needs at least two names, got 1"),
     ("values: [air, argon]", "values: [true, argon]", "gas.values[0]: must be text, got True; put it in quotes"),
-    ("type: integer, bounds: [1, 3]", "type: integer, bounds: [1, 3.5]", "c.yaml:8:40: space.parameters.times.bounds[1]: input should be a valid integer"),
+    ("type: integer, bounds: [1, 3]", "type: integer, bounds: [1, 3.5]", "c.yaml:8:40: space.parameters.times.bounds[1]: must be a whole number"),
     ("type: integer, bounds: [1, 3]", "bounds: [1, 3]", "c.yaml:8:5: space.parameters.times: 'type' is missing; one of 'continuous'"),
     ("hold: {type: continuous, bounds: [0.5, 4], unit: h, scale: log}", "hold: 5", "c.yaml:6:11: space.parameters.hold: must be a mapping with a 'type'"),
     ("    times:", "    3x:", "c.yaml:8:5: space.parameters.3x: '3x' cannot be a parameter's name"),
@@ -75,7 +75,7 @@ ONE = [
     ("driver: oven, ", "", "c.yaml:24:5: lab.instruments.oven: 'driver' must be the name of a driver, got None; see sdl drivers"),
     ("driver: oven,", "driver: broken,", "lab.instruments.oven.settings: driver 'broken' cannot use these settings: KeyError: 'oops'"),
     ("settings: {port: 5}", "settings: {prt: 5}", "c.yaml:24:42: lab.instruments.oven.settings.prt: unknown key 'prt' (did you mean 'port'?)"),
-    ("settings: {port: 5}", "settings: {port: five}", "c.yaml:24:43: lab.instruments.oven.settings.port: input should be a valid integer"),
+    ("settings: {port: 5}", "settings: {port: five}", "c.yaml:24:43: lab.instruments.oven.settings.port: must be a whole number"),
     ("settings: {port: 5}", "settings: 5", "c.yaml:24:36: lab.instruments.oven.settings: must be a mapping, got 5"),
     ("settings: {port: 5}", "settings: {password: env:SDL_NOT_SET}", "settings.password: the environment variable SDL_NOT_SET is not set"),
     ("    oven: {driver", "    'a/b': {driver: oven}\n    oven: {driver", "'a/b' cannot be an instrument's name"),
@@ -126,7 +126,7 @@ ONE = [
     ("planner: {type: random}", "planner: random", "c.yaml:25:10: planner: must be a mapping with a 'type' such as {type: bayes}, got 'random'"),
     ("planner: {type: random}\n", "", "c.yaml:1:1: 'planner' is missing, such as {type: bayes}"),
     ("experiments: 10", "experiments: 0", "c.yaml:26:21: stop.experiments: input should be greater than or equal to 1, got 0"),
-    ("experiments: 10", "experiments: ten", "c.yaml:26:21: stop.experiments: input should be a valid integer"),
+    ("experiments: 10", "experiments: ten", "c.yaml:26:21: stop.experiments: must be a whole number"),
     ("experiments: 10, ", "", "c.yaml:26:1: stop.experiments: is missing"),
     ("target: {purity", "target: {prity", "c.yaml:26:34: stop.target.prity: unknown objective 'prity' (did you mean 'purity'?)"),
     ("unit: dimensionless", "unit: g", "c.yaml:26:34: stop.target.purity: a target in g does not fit an objective in percent"),
@@ -356,7 +356,7 @@ def test_problems_of_a_lab_file_stand_in_the_lab_file(bench: Any, base: str) -> 
     lab.write_text(LAB.replace("port: 5", "port: x").replace("virtual", "virtul"))
     found = bench.problems(with_lab(base))
     assert found[0].startswith("lab.yaml:1:15: clock.type: 'virtul' is none of")
-    assert found[1].startswith("lab.yaml:3:41: instruments.oven.settings.port: input should be")
+    assert found[1].startswith("lab.yaml:3:41: instruments.oven.settings.port: must be a whole number")
     lab.write_text("a: *b\n")
     assert bench.problems(with_lab(base)) == ["lab.yaml:1:4: anchors and aliases are not allowed; write the value out"]
     lab.write_bytes(b"\xff")

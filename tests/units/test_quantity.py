@@ -206,3 +206,27 @@ def test_a_quantity_shows_itself() -> None:
     assert str(Quantity(2.0, "g")) == "2 g"
     assert str(Quantity(0.5, "dimensionless")) == "0.5"
     assert Quantity(1.0, "h").to("min") == 60.0
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "target", "expected"),
+    [
+        pytest.param(100, "rpm", "1/min", 100, id="rpm"),
+        pytest.param(600, "rpm", "Hz", 10, id="rpm-hz"),
+        pytest.param(2, "Hz", "1/min", 120, id="hz"),
+        pytest.param(180, "deg", "rad", math.pi, id="degrees"),
+        pytest.param(360, "deg/s", "rad/min", 120 * math.pi, id="angular-speed"),
+    ],
+)
+def test_turns_are_counted_and_angles_are_angles(value, unit, target, expected):
+    """ISO 80000-3: rotational frequency counts revolutions; angular velocity is 2π times that."""
+    assert convert(value, unit, target) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("unit", "target"), [("rad/s", "Hz"), ("rad/s", "rpm"), ("deg", "dimensionless"), ("turn/min", "1/min")]
+)
+def test_an_angle_never_becomes_a_plain_number(unit, target):
+    assert not is_compatible(unit, target)
+    with pytest.raises(UnitError, match="a turn is 2π rad"):
+        convert(1.0, unit, target)
