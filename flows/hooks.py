@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _EVERY = 5.0
 """Seconds between two refreshes of the artifacts; each refresh of a table is a new version of it in Prefect's database."""
 
+_PATIENCE = 15.0
+"""Seconds that the campaign waits for Prefect to take an artifact."""
+
 _log = logging.getLogger("sdl.flows")
 
 
@@ -89,7 +92,6 @@ class PrefectHooks(Hooks):
             body,
             name="experiment",
             task_run_name=f"{number:03d} · {label}".replace("{", "(").replace("}", ")"),
-            tags=[f"round-{state.experiments[number].round}"],
             retries=0,
             cache_policy=NO_CACHE,
             persist_result=False,
@@ -119,7 +121,7 @@ class PrefectHooks(Hooks):
     async def _safely(self, action: Awaitable[None]) -> None:
         """Prefect's trouble is never the campaign's."""
         try:
-            await action
+            await asyncio.wait_for(action, _PATIENCE)
         except Exception as error:  # noqa: BLE001
             _log.warning("Prefect did not take an artifact: %s", error)
 

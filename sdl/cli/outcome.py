@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ class Output:
 
     def say(self, text: str = "") -> None:
         """Say a line to people."""
-        print(text, file=sys.stderr if self.as_json else sys.stdout, flush=True)
+        with suppress(BrokenPipeError):  # whoever read it is gone: no reason to stop a campaign
+            print(text, file=sys.stderr if self.as_json else sys.stdout, flush=True)
 
     def emit(self, data: dict[str, Any]) -> None:
         """Write the one JSON object, where it is asked for."""

@@ -6,8 +6,9 @@ import asyncio
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from sdl.cli.asking import TerminalQuestions
 from sdl.cli.live import LiveView, PlainLines
 from sdl.cli.outcome import BAD_INPUT, CODE_OF_STATE, FAILED, STOPPED, Output, code_of, complain, home_of
 from sdl.cli.summary import Summary, describe_best, summary_of
-from sdl.engine import Engine, HookList, Hooks, ProcessWorker, Session, open_session
+from sdl.engine import Engine, HookList, Hooks, ProcessWorker, Session, View, open_session
 from sdl.errors import InputError, SdlError
 from sdl.ledger import Ledger
 from sdl.preflight import Checked, check
@@ -54,6 +55,9 @@ def run_campaign(
             _with_prefect(session, watching, output, folder, _how_to_go_on(file, checked, folder))
     except SdlError as error:
         failure = error
+    except Exception as error:  # noqa: BLE001  the ledger tells how the campaign stands, whatever broke around it
+        traceback.print_exc()
+        failure = SdlError(f"{type(error).__name__}: {error} (a fault of sdl or of Prefect; its trace stands above)")
     finally:
         if isinstance(watcher, LiveView):
             watcher.close()
@@ -81,30 +85,32 @@ def _how_to_go_on(file: Path, checked: Checked, home: Path) -> str:
 
 
 async def _local(session: Session, hooks: Hooks, output: Output, go_on: str) -> None:
-    await drive(session, HookList(hooks), lambda engine: None, go_on, output)
+    await drive(session, hooks, go_on, output)
 
 
 async def drive(
     session: Session,
     hooks: Hooks,
-    ready: Callable[[Engine], None],
     go_on: str,
     output: Output,
     around: Callable[[Engine], Awaitable[Any]] | None = None,
 ) -> None:
     """Run a session's engine with Ctrl-C in place, and let everything go afterwards."""
     worker = ProcessWorker()
+    ctrl_c = _CtrlC(go_on, output)
     try:
-        engine = await session.engine(worker, hooks)
-        ready(engine)
-        with _CtrlC(engine, go_on, output):
+        engine = await session.engine(worker, HookList(hooks, ctrl_c))
+        with ctrl_c.watch(engine):
             if around is None:
                 await engine.run()
             else:
                 await around(engine)
     finally:
         await worker.close()
-        await session.close()
+        try:
+            await session.close()
+        except SdlError as error:
+            _notice(f"warning: {error}")  # the campaign is over; how it ended stands in the ledger
 
 
 def _with_prefect(session: Session, watcher: Hooks, output: Output, home: Path, go_on: str) -> None:
@@ -121,7 +127,6 @@ def _with_prefect(session: Session, watcher: Hooks, output: Output, home: Path, 
         await drive(
             session,
             HookList(hooks, watcher),
-            lambda engine: None,
             go_on,
             output,
             lambda engine: launch.run(engine, hooks),
@@ -131,29 +136,43 @@ def _with_prefect(session: Session, watcher: Hooks, output: Output, home: Path, 
 
 
 def _notice(text: str) -> None:
-    """Say on standard error what a signal led to: no error, but nothing for standard output either."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    """Say on standard error what is no error, but nothing for standard output either; nobody need be there to read it."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
-class _CtrlC:
+class _CtrlC(Hooks):
     """First Ctrl-C: no new step, running ones finish. Second: abort and safe state. Third: leave at once."""
 
-    def __init__(self, engine: Engine, go_on: str, output: Output) -> None:
-        self._engine = engine
+    def __init__(self, go_on: str, output: Output) -> None:
+        self._engine: Engine | None = None
         self._go_on = go_on
         self._output = output
         self._count = 0
         self._tasks: list[asyncio.Task[None]] = []
 
+    def watch(self, engine: Engine) -> _CtrlC:
+        """Say which engine is meant; used as a context manager around its run."""
+        self._engine = engine
+        return self
+
     def __enter__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        signal.signal(signal.SIGINT, self._signalled)
-        signal.signal(signal.SIGTERM, self._signalled)
+        self._listen()
 
     def __exit__(self, *exc: object) -> None:
         # What follows is short: the report and the summary. A late Ctrl-C must not cost them.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    async def started(self, view: View) -> None:
+        """Listen again: a flow that began meanwhile has put handlers of its own in place."""
+        del view
+        self._listen()
+
+    def _listen(self) -> None:
+        signal.signal(signal.SIGINT, self._signalled)
+        signal.signal(signal.SIGTERM, self._signalled)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -163,11 +182,14 @@ class _CtrlC:
                 f"leaving at once; commands under way stay open and are asked about at the next start; {self._go_on}"
             )
             said = "left at once: commands under way stay open"
-            self._output.emit({"name": self._engine.name, "state": "interrupted", "error": said})
+            name = None if self._engine is None else self._engine.name
+            self._output.emit({"name": name, "state": "interrupted", "error": said})
             os._exit(STOPPED)
         self._loop.call_soon_threadsafe(self._pressed, self._count)
 
     def _pressed(self, count: int) -> None:
+        if self._engine is None:
+            return
         if count == 1:
             _notice(f"stopping: no new step begins, running ones finish (again: abort and safe state); {self._go_on}")
             self._engine.stop("Ctrl-C")
@@ -184,6 +206,9 @@ def _tell(home: Path, name: str, output: Output, failure: SdlError | None) -> in
         report = _report(ledger, name, home)
     finally:
         ledger.close()
+    # A campaign that the ledger calls done is done, whatever went wrong while it was let go.
+    if summary.state == "done":
+        failure = None
     state = "failed" if failure is not None else summary.state
     _say_end(summary, state, report, output)
     data = {**summary.as_json(), "state": state, "report": None if report is None else str(report)}
@@ -210,6 +235,10 @@ def _report(ledger: Ledger, name: str, home: Path) -> Path | None:
     from sdl.report import write_report
 
     path = home / "reports" / f"{name}.html"
-    path.parent.mkdir(exist_ok=True)
-    write_report(ledger, name, path)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_report(ledger, name, path)
+    except (SdlError, OSError) as error:
+        _notice(f"warning: the report could not be written: {error}; try sdl report {name}")
+        return None
     return path

@@ -10,6 +10,8 @@ import json
 from sdl.clock.clocks import VirtualClock
 from sdl.errors import ClockError
 
+_GONE = "the world's process is gone, and virtual time with it; start it again (sdl world serve), then go on"
+
 
 class SharedVirtualClock(VirtualClock):
     """A virtual clock whose time is moved by an authority in another process.
@@ -24,6 +26,7 @@ class SharedVirtualClock(VirtualClock):
         self._reader = reader
         self._writer = writer
         self._asked = False
+        self._dead = False
         self._listening = asyncio.ensure_future(self._listen())
 
     @classmethod
@@ -89,24 +92,29 @@ class SharedVirtualClock(VirtualClock):
         """Ask the authority for the next moment if nobody works here."""
         if self._working > 0 or self._asked:
             return
+        if self._dead:
+            self._fail(ClockError(_GONE))
+            return
         while self._sleepers and self._sleepers[0][3].done():
             heapq.heappop(self._sleepers)  # cancelled while it slept
         self._asked = True
         self._send({"op": "wait", "waits": list(self._sleepers[0][:2]) if self._sleepers else None})
 
     async def _listen(self) -> None:
-        while line := await self._reader.readline():
-            message = json.loads(line)
-            if "granted" in message:
-                self._granted(float(message["granted"]))
-            elif "error" in message:
-                self._fail(ClockError(str(message["error"])))
-        self._fail(ClockError("the world's process is gone, and virtual time with it; start it again and resume"))
+        with contextlib.suppress(OSError, ValueError):  # the world died: what follows says so
+            while line := await self._reader.readline():
+                message = json.loads(line)
+                if "granted" in message:
+                    self._granted(float(message["granted"]))
+                elif "error" in message:
+                    self._fail(ClockError(str(message["error"])))
+        self._dead = True
+        self._fail(ClockError(_GONE))
 
     def _granted(self, moment: float) -> None:
         self._asked = False
         self._now = max(self._now, moment)
-        while self._sleepers:
+        while self._sleepers and self._sleepers[0][0] <= self._now:
             _, _, _, future = heapq.heappop(self._sleepers)
             if not future.done():
                 self.settle(future)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
 
 from sdl.analysis import AnalysisInput
@@ -12,9 +14,9 @@ from sdl.campaign import label_of
 from sdl.clock import utc_text
 from sdl.driver import Command, Reply
 from sdl.driver.context import nobody_to_ask
-from sdl.engine.hooks import Hooks, View
-from sdl.engine.worker import Proposed, Worker, analyse, propose
-from sdl.errors import AnalysisError, LimitError, PlannerError, SdlError
+from sdl.engine.hooks import GuardedHooks, Hooks, View
+from sdl.engine.worker import Proposed, Worker, WorkerError, analyse, propose
+from sdl.errors import AnalysisError, LedgerError, LimitError, PlannerError, SdlError
 from sdl.ledger import (
     CampaignEnded,
     CommandIntended,
@@ -88,12 +90,13 @@ class Engine:
         self.clock = clock
         self.worker = worker
         self.state = state
-        self.hooks = hooks or Hooks()
+        self.hooks = GuardedHooks(hooks or Hooks())
         self._units = {n: p.unit for n, p in checked.campaign.space.parameters.items()}
         self._live: dict[int, asyncio.Task[None]] = {}
         self._changed: asyncio.Future[None] | None = None
         self._stopping: str | None = None
-        self._aborting = False
+        self._making_safe: asyncio.Task[None] | None = None
+        self._safe: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
         self._activity = ""
         self._asking = asyncio.Lock()
@@ -108,14 +111,31 @@ class Engine:
         """Start no new step; running ones finish, and the campaign can go on later."""
         if self._stopping is None:
             self._stopping = reason
-            self.hooks.diary(f"stopping: {reason}; running steps finish")
             self.lab.withdraw()
+            self.hooks.diary(f"stopping: {reason}; running steps finish")
         self._wake()
 
     async def abort(self) -> None:
         """Abort running commands and bring every instrument into its safe state, confirmed by read-back."""
-        self._aborting = True
-        self.stop("aborted")
+        if self._making_safe is None:
+            self.stop("aborted")
+            self._safe = self.clock.event()
+            # Counted as an actor from this very moment: no firing may come to its end while its abort is under way.
+            actor = self.clock.actor()
+            actor.__enter__()
+            self._making_safe = asyncio.ensure_future(self._make_safe(actor, self._safe))
+        await asyncio.shield(self._making_safe)
+
+    async def _make_safe(self, actor: AbstractContextManager[None], safe: asyncio.Future[None]) -> None:
+        try:
+            await self._abort_all()
+        except Exception as error:  # noqa: BLE001  said, and the campaign is let go all the same
+            self.hooks.diary(f"making the lab safe failed: {type(error).__name__}: {error}")
+        finally:
+            self.clock.settle(safe)
+            actor.__exit__(None, None, None)
+
+    async def _abort_all(self) -> None:
         await self.lab.abort()
         for name, report in (await self.lab.safe_state()).items():
             self.hooks.diary(
@@ -141,6 +161,10 @@ class Engine:
                 await self._settle_tasks()
                 self._try_to_end("failed", str(error))
                 raise
+            finally:
+                if self._safe is not None:
+                    # Before anything is closed: an instrument that is being made safe is still needed.
+                    await self.clock.wait_for(self._safe)
             self._record([CampaignEnded(*end)])
             await self.hooks.ended(self.view())
             return end
@@ -397,11 +421,17 @@ class Engine:
         )
         try:
             fields: dict[str, Estimate] = await self.worker.call(analyse, step.analysis, inputs)
-        except AnalysisError as error:
-            self._record([ExperimentFinished(record.number, "failed", f"analysis {step.analysis}: {error}")])
+            found = {g.outcome: g.estimate(fields[g.field].value, fields[g.field].uncertainty) for g in step.gives}
+            for outcome, estimate in found.items():
+                if not math.isfinite(estimate.value) or not math.isfinite(estimate.uncertainty or 0.0):
+                    raise AnalysisError(f"'{outcome}' came out as {estimate.value} ± {estimate.uncertainty}")
+        except (LedgerError, WorkerError):
+            raise
+        except Exception as error:  # noqa: BLE001  odd raw data fail their experiment, not the campaign, now and at every resume
+            said = str(error) if isinstance(error, AnalysisError) else f"{type(error).__name__}: {error}"
+            self._record([ExperimentFinished(record.number, "failed", f"analysis {step.analysis}: {said}")])
             self._diary_end(record.number)
             return
-        found = {g.outcome: g.estimate(fields[g.field].value, fields[g.field].uncertainty) for g in step.gives}
         self._record(self._observations(record, step, settled.command, found))
 
     def _observations(

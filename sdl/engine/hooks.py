@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from sdl.driver import Form
     from sdl.ledger import Row
     from sdl.loop import CampaignState, Plan
+
+_log = logging.getLogger("sdl.engine")
 
 
 @dataclass(frozen=True)
@@ -108,3 +111,73 @@ class HookList(Hooks):
         """Tell all."""
         for hook in self._hooks:
             await hook.ended(view)
+
+
+class GuardedHooks(Hooks):
+    """Keeps the trouble of those who watch away from the campaign: what a hook raises is logged, and nothing else.
+
+    An outage of Prefect or a terminal that is gone must not stop a firing, nor keep an abort from the instruments.
+    """
+
+    def __init__(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+
+    async def started(self, view: View) -> None:
+        """Tell the hooks."""
+        try:
+            await self._hooks.started(view)
+        except Exception:  # noqa: BLE001  logged; the campaign goes on
+            _log.exception("a hook failed at the start")
+
+    async def experiment(self, number: int, label: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Let the hooks carry it out; where they fail before it began, it is carried out all the same."""
+        began = ended = False
+
+        async def once() -> None:
+            nonlocal began, ended
+            if began:
+                raise RuntimeError(f"a hook tried to carry out experiment {number} twice")
+            began = True
+            await run()
+            ended = True
+
+        try:
+            await self._hooks.experiment(number, label, once)
+        except Exception:
+            if began and not ended:
+                raise  # it is the experiment's own error
+            _log.exception("a hook failed at experiment %s", number)
+        if not began:
+            await once()
+
+    def recorded(self, rows: list[Row], view: View) -> None:
+        """Tell the hooks."""
+        try:
+            self._hooks.recorded(rows, view)
+        except Exception:  # noqa: BLE001  logged; the campaign goes on
+            _log.exception("a hook failed at row %s", rows[-1].seq if rows else 0)
+
+    async def round_over(self, view: View) -> None:
+        """Tell the hooks."""
+        try:
+            await self._hooks.round_over(view)
+        except Exception:  # noqa: BLE001  logged; the campaign goes on
+            _log.exception("a hook failed after a round")
+
+    def diary(self, text: str) -> None:
+        """Tell the hooks."""
+        try:
+            self._hooks.diary(text)
+        except Exception:  # noqa: BLE001  logged; the campaign goes on
+            _log.exception("a hook failed at the diary's line %r", text)
+
+    async def ask(self, form: Form) -> Mapping[str, Any] | None:
+        """Ask through the hooks; that nobody can be asked is the answer, and is not kept away."""
+        return await self._hooks.ask(form)
+
+    async def ended(self, view: View) -> None:
+        """Tell the hooks."""
+        try:
+            await self._hooks.ended(view)
+        except Exception:  # noqa: BLE001  logged; the campaign goes on
+            _log.exception("a hook failed at the end")

@@ -102,14 +102,22 @@ class Session:
         return Engine(self.checked, self.ledger, lab, clock, worker, self.state, hooks)
 
     async def close(self) -> None:
-        """Let go of lab, ownership and ledger."""
-        if self._lab is not None:
-            await self._lab.close()
-        if isinstance(self._clock, SharedVirtualClock):
-            await self._clock.close()
-        if self._ownership is not None:
-            self._ownership.release()
-        self.ledger.close()
+        """Let go of lab, time, ownership and ledger; all of them, whatever one of them raises.
+
+        Raises:
+            InstrumentFault: an instrument could not be let go of.
+        """
+        try:
+            if self._lab is not None:
+                await self._lab.close()
+        finally:
+            try:
+                if isinstance(self._clock, SharedVirtualClock):
+                    await self._clock.close()
+            finally:
+                if self._ownership is not None:
+                    self._ownership.release()
+                self.ledger.close()
 
 
 def open_session(checked: Checked, home: Path | None, *, simulate: bool = False) -> Session:

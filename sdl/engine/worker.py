@@ -37,7 +37,11 @@ LENGTH = struct.Struct("<Q")
 
 
 class WorkerError(SdlError):
-    """A call in the worker failed."""
+    """The worker itself failed, again and again."""
+
+
+class CallError(SdlError):
+    """What was called in the worker raised something of its own; its text names it."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,7 @@ class ProcessWorker:
             return value
         if isinstance(value, SdlError):
             raise value
-        raise WorkerError(f"{function.__name__}: {type(value).__name__}: {value}\n{trace}") from value
+        raise CallError(f"{function.__name__}: {type(value).__name__}: {value}\n{trace}") from value
 
     async def _exchange(self, frame: bytes) -> bytes:
         if self._process is None or self._process.returncode is not None:

@@ -9,7 +9,7 @@ import traceback
 from contextlib import suppress
 from typing import BinaryIO
 
-from sdl.engine.worker import LENGTH, WorkerError
+from sdl.engine.worker import LENGTH, CallError
 
 
 def _serve(source: BinaryIO, sink: BinaryIO) -> None:
@@ -25,7 +25,7 @@ def _serve(source: BinaryIO, sink: BinaryIO) -> None:
                 answer = pickle.dumps((False, error, trace))
                 pickle.loads(answer)  # noqa: S301  some exceptions pickle and do not unpickle
             except Exception:  # noqa: BLE001
-                answer = pickle.dumps((False, WorkerError(f"{type(error).__name__}: {error}"), trace))
+                answer = pickle.dumps((False, CallError(f"{type(error).__name__}: {error}"), trace))
         sink.write(LENGTH.pack(len(answer)) + answer)
         sink.flush()
 

@@ -11,7 +11,7 @@ import math
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from sdl.lab.interface import Progress
     from sdl.lab.plan import InstrumentPlan, LabPlan
     from sdl.world import World
+
+_SAFE_LIMIT = 60.0
+"""Seconds within which an instrument must stop, or say that it is safe; one that does not is reported as not confirmed."""
 
 _POLL = 1.0
 """Seconds of lab time between two questions to an instrument that still runs a dead process's command."""
@@ -70,6 +73,7 @@ class EmbeddedLab:
         self._accepted: dict[str, str] = {}
         self._epochs: dict[str, int] = {}
         self._running: dict[str, tuple[Command, asyncio.Task[Mapping[str, object]]]] = {}
+        self._reconciling: dict[str, tuple[Command, asyncio.Future[Any]]] = {}
         self._aborted: set[str] = set()
         self._ask: Ask = nobody_to_ask
 
@@ -204,7 +208,7 @@ class EmbeddedLab:
         if isinstance(error, OutcomeUnknown):
             return "unknown", str(error)
         said = f"{type(error).__name__}: {error}{_place_of(error)}"
-        if spec.effect == "irreversible" and isinstance(error, TimeoutError | ConnectionError | EOFError):
+        if spec.effect == "irreversible" and isinstance(error, OSError | EOFError):
             return "unknown", f"{said}: the transport broke, and what happened at the instrument is not known"
         return "failed", said
 
@@ -242,7 +246,17 @@ class EmbeddedLab:
             now = self.clock.now()
             # One that is late says the past moment again and again: it is asked at intervals.
             moment = found.ends if found.ends is not None and found.ends > now else now + _POLL
-            await self.clock.sleep_until(moment, (command.experiment, command.step))
+            nap = asyncio.ensure_future(self.clock.sleep_until(moment, (command.experiment, command.step)))
+            self._reconciling[command.id] = (command, nap)
+            try:
+                await nap
+            except asyncio.CancelledError:
+                here = asyncio.current_task()
+                if (here is not None and here.cancelling()) or command.id not in self._aborted:
+                    raise
+                return Reply(command.id, "aborted", error="aborted on request", simulated=simulated)
+            finally:
+                self._reconciling.pop(command.id, None)
         if found.state == "not_started":
             return None
         if found.state == "unknown":
@@ -273,26 +287,34 @@ class EmbeddedLab:
 
     async def abort(self) -> None:
         """Abort every running command; each is answered as aborted."""
-        for command, task in list(self._running.values()):
-            self._aborted.add(command.id)
-            try:
-                stopped = await self.instruments[command.instrument].abort(command)
-            except Exception:  # noqa: BLE001  the others must be aborted too; safe_state is told what it could not do
-                stopped = False
-            if stopped or not self.plan.instruments[command.instrument].description.is_real:
-                task.cancel()
-            else:
-                self._aborted.discard(command.id)  # it cannot be stopped: it goes on and is answered as it ends
+        under_way = [*self._running.values(), *self._reconciling.values()]
+        await asyncio.gather(*(self._abort(command, task) for command, task in under_way))
+
+    async def _abort(self, command: Command, task: asyncio.Future[Any]) -> None:
+        self._aborted.add(command.id)
+        try:
+            stopped = await asyncio.wait_for(self.instruments[command.instrument].abort(command), _SAFE_LIMIT)
+        except Exception:  # noqa: BLE001  the others must be aborted too; safe_state is told what it could not do
+            stopped = False
+        if stopped or not self.plan.instruments[command.instrument].description.is_real:
+            task.cancel()
+        else:
+            self._aborted.discard(command.id)  # it cannot be stopped: it goes on and is answered as it ends
 
     async def safe_state(self) -> dict[str, SafeReport]:
         """Bring every instrument into its safe state; what an instrument raises becomes an unconfirmed report."""
-        reports = {}
-        for name, instrument in self.instruments.items():
+
+        async def one(instrument: Instrument) -> SafeReport:
             try:
-                reports[name] = await instrument.safe_state()
+                return await asyncio.wait_for(instrument.safe_state(), _SAFE_LIMIT)
+            except TimeoutError:
+                return SafeReport(confirmed=False, message=f"no answer within {_SAFE_LIMIT:g} s")
             except Exception as error:  # noqa: BLE001  the others must be made safe too
-                reports[name] = SafeReport(confirmed=False, message=f"{type(error).__name__}: {error}")
-        return reports
+                return SafeReport(confirmed=False, message=f"{type(error).__name__}: {error}")
+
+        # All at once: a dead transport must not keep the furnace waiting.
+        reports = await asyncio.gather(*(one(i) for i in self.instruments.values()))
+        return dict(zip(self.instruments, reports, strict=True))
 
     async def health(self) -> dict[str, Health]:
         """Ask every instrument whether it can work."""
