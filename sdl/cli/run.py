@@ -149,6 +149,7 @@ class _CtrlC(Hooks):
         self._go_on = go_on
         self._output = output
         self._count = 0
+        self._asked_by = "Ctrl-C"
         self._tasks: list[asyncio.Task[None]] = []
 
     def watch(self, engine: Engine) -> _CtrlC:
@@ -175,8 +176,9 @@ class _CtrlC(Hooks):
         signal.signal(signal.SIGTERM, self._signalled)
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
+        del frame
         self._count += 1
+        self._asked_by = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         if self._count >= 3:
             _notice(
                 f"leaving at once; commands under way stay open and are asked about at the next start; {self._go_on}"
@@ -192,7 +194,7 @@ class _CtrlC(Hooks):
             return
         if count == 1:
             _notice(f"stopping: no new step begins, running ones finish (again: abort and safe state); {self._go_on}")
-            self._engine.stop("Ctrl-C")
+            self._engine.stop(self._asked_by)
         else:
             _notice(f"aborting running steps and making every instrument safe (again: leave at once); {self._go_on}")
             self._tasks.append(asyncio.ensure_future(self._engine.abort()))
