@@ -125,6 +125,10 @@ def sleeps_outside_the_clock() -> Iterator[list[str]]:
         yield found
 
 
+_REAPED = 10.0
+"""Seconds within which asyncio must have noticed that a child process ended."""
+
+
 @dataclass(frozen=True)
 class Belongings:
     """What a process holds at a moment, so far as a driver could have left it."""
@@ -136,6 +140,11 @@ class Belongings:
     @classmethod
     async def now(cls) -> Belongings:
         """Look; the loop's own pool of threads is ended first, since the loop would end it by itself."""
+        for thread in threading.enumerate():
+            # asyncio's own, one per child process: it ends by itself once the child is reaped. A child that was left behind
+            # keeps it alive, and is found all the same.
+            if thread.name.startswith("asyncio-waitpid-"):
+                await asyncio.to_thread(thread.join, _REAPED)
         await asyncio.get_running_loop().shutdown_default_executor()
         asyncio.get_running_loop().set_default_executor(concurrent.futures.ThreadPoolExecutor(1))
         return cls(frozenset(asyncio.all_tasks()), frozenset(threading.enumerate()), _open_files())
