@@ -41,7 +41,7 @@ def test_driver_that_follows_from_settings_conforms(name, by_settings):
     assert report.passed, str(report)
 
 
-@pytest.mark.slow
+@pytest.mark.validate  # each life begins processes of its own; on a loaded machine one rule in some runs finds a leftover
 @pytest.mark.skipif("calculation" not in driver_names(), reason="not shipped here")
 def test_calculation_keeps_every_rule(by_settings):
     report = run_conformance("calculation", **by_settings["calculation"])
