@@ -32,7 +32,7 @@ from sdl.driver import (
     SafeReport,
 )
 from sdl.engine import WorkerPool
-from sdl.engine.worker import WorkerError
+from sdl.engine.worker import CallError, WorkerError
 from sdl.errors import DriverError, InstrumentFault, UnitError
 from sdl.units import read_quantity
 
@@ -246,7 +246,7 @@ class Calculation(Instrument):
             raise InstrumentFault(
                 f"{settings.target} was given up after its time limit of {settings.time_limit}"
             ) from error
-        except WorkerError as error:
+        except (CallError, WorkerError) as error:
             raise InstrumentFault(f"{settings.target}: {str(error).splitlines()[0]}") from error
         finally:
             task.cancel()
