@@ -3,7 +3,7 @@
 from sdl.artefacts.ref import ArtefactRef
 from sdl.driver.command import Command, Reply, digest_of
 from sdl.driver.context import Context
-from sdl.driver.description import ActionSpec, Description, FieldSpec, Limits, Unit
+from sdl.driver.description import ActionSpec, Description, FieldSpec, Limits, Role, Unit, Use
 from sdl.driver.form import Form
 from sdl.driver.instrument import (
     DriverSettings,
@@ -35,8 +35,10 @@ __all__ = [
     "Reading",
     "Reconciled",
     "Reply",
+    "Role",
     "SafeReport",
     "Unit",
+    "Use",
     "action",
     "digest_of",
     "driver_names",

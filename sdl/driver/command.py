@@ -33,6 +33,7 @@ class Command:
         samples: ids of the samples it is carried out on.
         occurrence: how many earlier steps of the experiment asked the same action of the same instrument;
             with the sample it keys every random draw of a simulated lab, so that an attempt more changes nothing.
+        destination: the place of the lab where its samples are afterwards, or None where they stay.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Command:
     arguments: Mapping[str, Any]
     samples: tuple[str, ...]
     occurrence: int
+    destination: str | None = None
 
     @property
     def digest(self) -> str:
@@ -67,6 +69,7 @@ class Reply:
         finished: moment of the end, or None where it is unknown.
         duration: seconds by the monotonic clock, or None.
         simulated: whether a simulation produced it.
+        failed_samples: sample → what went wrong with it alone; the others of the command are as the status says.
     """
 
     command: str
@@ -78,3 +81,4 @@ class Reply:
     finished: float | None = None
     duration: float | None = None
     simulated: bool = False
+    failed_samples: Mapping[str, str] = field(default_factory=dict)

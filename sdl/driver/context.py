@@ -41,6 +41,8 @@ class Context:
         store: keeps raw data, see `artefact`.
         report: takes progress, see `progress`.
         asks: asks a person, see `ask`.
+        place: of the instrument in the lab, or None where the lab file names none; samples are worked on there.
+        failed: sample → what went wrong with it, see `sample_failed`.
     """
 
     command: Command
@@ -49,6 +51,8 @@ class Context:
     store: Callable[[str, bytes, str], ArtefactRef] = field(default=no_store)
     report: Callable[[float, str], Awaitable[None]] = field(default=_no_progress)
     asks: Ask = field(default=nobody_to_ask)
+    place: str | None = None
+    failed: dict[str, str] = field(default_factory=dict)
 
     @property
     def samples(self) -> tuple[str, ...]:
@@ -76,6 +80,16 @@ class Context:
     async def progress(self, fraction: float, message: str = "") -> None:
         """Say how far the action is, 0 to 1."""
         await self.report(fraction, message)
+
+    def sample_failed(self, sample: str, reason: str) -> None:
+        """Say that one of the samples failed while the action goes on: its experiment fails, the others' do not.
+
+        Raises:
+            ValueError: it is none of the command's samples.
+        """
+        if sample not in self.command.samples:
+            raise ValueError(f"sample '{sample}' is not among those of the command: {', '.join(self.command.samples)}")
+        self.failed[sample] = reason
 
     async def ask(self, form: Form) -> Mapping[str, Any]:
         """Ask a person, and return the values of the form's fields in their units; waits as long as it takes.

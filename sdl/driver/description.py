@@ -9,10 +9,10 @@ import inspect
 import math
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
-from sdl.errors import DriverError, LimitError, brief
+from sdl.errors import DriverError, LimitError, brief, listed
 from sdl.units import DIMENSIONLESS, canonical_unit
 
 Effect = Literal["reads", "repeatable", "irreversible"]
@@ -46,6 +46,41 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Role:
+    """What a parameter means to the lab: `Annotated[str, Role("place")]`.
+
+    Attributes:
+        name: `place`: the place of the lab where the samples are afterwards; `container`: the kind of container of the lab in
+            which they are afterwards; `heats`: a temperature that the samples' container must stand.
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if self.name not in ROLES:
+            raise DriverError(f"Role({self.name!r}): a parameter's role is one of {listed(ROLES)}")
+
+
+ROLES: dict[str, Kind] = {"place": "text", "container": "text", "heats": "number"}
+"""Role → what kind of parameter can play it."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """What an action uses up of a consumable of the lab.
+
+    Attributes:
+        consumable: its name in the lab file.
+        amount: of it for each sample, in `unit`, or the name of the parameter that gives it.
+        unit: of a fixed amount; the parameter's own where a parameter gives it.
+    """
+
+    consumable: str
+    amount: float | str = 1.0
+    unit: str = DIMENSIONLESS
+
+
+@dataclass(frozen=True)
 class FieldSpec:
     """A parameter or a result of an action.
 
@@ -58,6 +93,7 @@ class FieldSpec:
         choices: allowed words, empty where any will do.
         required: whether it must be given.
         default: the value where it is not given.
+        role: what it means to the lab, see `Role`; empty for nothing.
     """
 
     name: str
@@ -68,6 +104,7 @@ class FieldSpec:
     choices: tuple[str, ...] = ()
     required: bool = True
     default: Any = None
+    role: str = ""
 
     def problem(self, value: Any) -> str | None:  # noqa: ANN401  whatever came over the boundary
         """Say why a value (in `unit`) is refused, or None."""
@@ -114,6 +151,8 @@ class FieldSpec:
             result["enum"] = list(self.choices)
         if not self.required:
             result["default"] = self.default
+        if self.role:
+            result["x-role"] = self.role
         return result
 
 
@@ -130,6 +169,8 @@ class ActionSpec:
         abortable: whether it can be stopped on the way.
         doc: first line of its docstring.
         estimate: arguments → seconds, where the duration depends on them.
+        samples: the most samples that one command can be carried out on.
+        uses: what it uses up.
     """
 
     name: str
@@ -140,6 +181,22 @@ class ActionSpec:
     abortable: bool = False
     doc: str = ""
     estimate: Callable[[Mapping[str, Any]], float] | None = field(default=None, compare=False, repr=False)
+    samples: int = 1
+    uses: tuple[Use, ...] = ()
+
+    def with_role(self, role: str) -> FieldSpec | None:
+        """Return the parameter that plays a role, or None."""
+        return next((p for p in self.parameters if p.role == role), None)
+
+    def amounts(self, arguments: Mapping[str, Any]) -> dict[str, tuple[float, str]]:
+        """Return consumable → (amount for one sample, unit) for these arguments, which are in the declared units."""
+        units = {p.name: p.unit for p in self.parameters}
+        return {
+            u.consumable: (float(arguments[u.amount]), units[u.amount])
+            if isinstance(u.amount, str)
+            else (u.amount, u.unit)
+            for u in self.uses
+        }
 
     def seconds(self, arguments: Mapping[str, Any]) -> float:
         """Return the expected duration in seconds for these arguments."""
@@ -195,6 +252,8 @@ class ActionSpec:
             "effect": self.effect,
             "duration": {"value": self.duration, "unit": "s"},
             "abortable": self.abortable,
+            "samples": self.samples,
+            "uses": [asdict(u) for u in self.uses],
             "arguments": object_schema(self.parameters),
             "results": object_schema(self.results),
         }
@@ -256,6 +315,9 @@ def field_spec(name: str, hint: Any, default: Any = inspect.Parameter.empty) -> 
         )
     kind = kinds[hint]
     given = [e for e in extras if isinstance(e, Unit | Limits) or e in (Unit, Limits)]
+    role = next((e.name for e in extras if isinstance(e, Role)), "")
+    if role and ROLES[role] != ("number" if kind == "integer" else kind):
+        raise DriverError(f"'{name}': the role '{role}' needs a {ROLES[role]}, not {kind}")
     if any(isinstance(e, type) for e in given):
         raise DriverError(f"'{name}': write Unit('degC') and Limits(0, 10), with their values")
     if given and kind not in {"number", "integer"}:
@@ -263,7 +325,9 @@ def field_spec(name: str, hint: Any, default: Any = inspect.Parameter.empty) -> 
     if len({type(e) for e in given}) < len(given):
         raise DriverError(f"'{name}': two units or two limits; which one holds?")
     required = default is inspect.Parameter.empty
-    spec = FieldSpec(name, kind, unit, limits.lower, limits.upper, choices, required, None if required else default)
+    spec = FieldSpec(
+        name, kind, unit, limits.lower, limits.upper, choices, required, None if required else default, role
+    )
     if not required and (problem := spec.problem(default)) is not None:
         raise DriverError(f"'{name}': the default {problem}")
     return spec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 from pydantic.fields import FieldInfo
 
 from sdl.driver.context import no_store
-from sdl.driver.description import ActionSpec, Description, Effect, field_spec, result_specs
+from sdl.driver.description import ActionSpec, Description, Effect, Use, field_spec, result_specs
 from sdl.errors import DriverError, listed
 from sdl.units import read_duration
 
@@ -105,6 +105,7 @@ class Reconciled:
         started: moment of the start, where known.
         finished: moment of the end, where done.
         ends: where running, the moment at which to ask again.
+        failed_samples: where done, sample → what went wrong with it alone, as `ctx.sample_failed` would have said.
     """
 
     state: Literal["done", "running", "not_started", "unknown"]
@@ -114,6 +115,7 @@ class Reconciled:
     started: float | None = None
     finished: float | None = None
     ends: float | None = None
+    failed_samples: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,13 +123,20 @@ class _ActionMark:
     effect: Effect
     duration: str | Callable[[Mapping[str, Any]], float]
     abortable: bool
+    samples: int
+    uses: tuple[Use, ...]
 
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
 
 
 def action(
-    *, effect: Effect, duration: str | Callable[[Mapping[str, Any]], float] = "0 s", abortable: bool = False
+    *,
+    effect: Effect,
+    duration: str | Callable[[Mapping[str, Any]], float] = "0 s",
+    abortable: bool = False,
+    samples: int = 1,
+    uses: Sequence[Use] = (),
 ) -> Callable[[Method], Method]:
     """Make an async method an action.
 
@@ -135,7 +144,12 @@ def action(
         effect: `reads`, `repeatable` or `irreversible`.
         duration: expected, such as `4 h`, or a function from arguments to seconds.
         abortable: whether `abort` stops it on the way.
+        samples: the most samples that one command can be carried out on; with more than one, a campaign can have steps of
+            several experiments share a command (`together`), and a specimen that fails is said with `ctx.sample_failed`.
+        uses: what it uses up of the lab's consumables; where their names follow from settings, override `describe`.
     """
+    if samples < 1:
+        raise DriverError(f"an action is carried out on at least one sample, not {samples}")
     if effect not in typing.get_args(Effect):
         raise DriverError(f"an action's effect is one of {listed(typing.get_args(Effect))}, not {effect!r}")
 
@@ -143,7 +157,7 @@ def action(
         function: Any = method
         if not inspect.iscoroutinefunction(function):
             raise DriverError(f"action '{function.__name__}' must be an async function")
-        function.__sdl_action__ = _ActionMark(effect, duration, abortable)
+        function.__sdl_action__ = _ActionMark(effect, duration, abortable, samples, tuple(uses))
         return method
 
     return mark
@@ -280,6 +294,8 @@ def _spec_of(owner: str, name: str, method: Callable[..., Any], mark: _ActionMar
         abortable=mark.abortable,
         doc=_first_line(method.__doc__),
         estimate=estimate,
+        samples=mark.samples,
+        uses=mark.uses,
     )
 
 

@@ -33,7 +33,7 @@ class Operation:
 
     Attributes:
         command: id of the command that caused it.
-        sample: id of the sample, empty for none.
+        sample: id of the first sample, empty for none.
         instrument: name of the instrument.
         action: name of the action.
         arguments: in the units that the action declares.
@@ -41,6 +41,7 @@ class Operation:
         begins: moment of the start.
         ends: moment at which it is over.
         aborted: moment at which it was stopped, or None.
+        samples: ids of all samples, in the order of the command.
     """
 
     command: str
@@ -52,6 +53,11 @@ class Operation:
     begins: float
     ends: float
     aborted: float | None = None
+    samples: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Records written before several samples could share an effect name one alone; JSON gives lists.
+        object.__setattr__(self, "samples", tuple(self.samples) or ((self.sample,) if self.sample else ()))
 
     @property
     def over(self) -> float:
@@ -101,6 +107,7 @@ class World:
             occurrence=command.occurrence,
             begins=begins,
             ends=on_grid(begins + duration),
+            samples=tuple(command.samples),
         )
         self._write({"effect": "begin", **asdict(operation)})
         self._apply(operation)
@@ -138,7 +145,8 @@ class World:
 
     def _apply(self, operation: Operation) -> None:
         self._operations[operation.command] = operation
-        self._by_sample.setdefault(operation.sample, []).append(operation.command)
+        for sample in operation.samples or ("",):
+            self._by_sample.setdefault(sample, []).append(operation.command)
 
     def _write(self, row: Mapping[str, Any]) -> None:
         if self._file is None:

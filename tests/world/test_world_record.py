@@ -199,6 +199,7 @@ def test_the_record_is_plain_json(tmp_path: Path) -> None:
     assert rows[0] == {
         "effect": "begin", "command": "id1", "sample": "s1", "instrument": "furnace", "action": "sinter",
         "arguments": {"temperature": 1000.0}, "occurrence": 0, "begins": 0.0, "ends": 10.0, "aborted": None,
+        "samples": ["s1"],
     }  # fmt: skip
     assert rows[-1] == {"effect": "abort", "command": "id4", "moment": 25.0}
 
