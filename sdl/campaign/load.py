@@ -17,20 +17,11 @@ from pydantic import BaseModel, ConfigDict
 
 from sdl.campaign.document import Document, Where, dotted, parse_value, read_document
 from sdl.campaign.files import Files
-from sdl.campaign.model import (
-    Argument,
-    Campaign,
-    ClockSpec,
-    InstrumentSpec,
-    LabSpec,
-    PlannerSpec,
-    Positive,
-    Reference,
-    Step,
-    Stop,
-)
+from sdl.campaign.lab import read_lab
+from sdl.campaign.model import Campaign, LabSpec, PlannerSpec, Positive, Step, Stop
+from sdl.campaign.protocol import read_on_failure, read_sources
 from sdl.campaign.reader import Reader
-from sdl.clock import ClockSettings
+from sdl.campaign.words import LARGEST_SEED, NAME, NAME_RULE, WORD, WORD_RULE
 from sdl.errors import FileProblems, InputError, Problem, SpaceError, brief, listed, near_miss
 from sdl.objective import Objective, OutcomeConstraint, Target
 from sdl.space import Categorical, Continuous, Discrete, Integer, LinearConstraint, Pool, Space
@@ -59,21 +50,15 @@ TOP = (
     "outcome_constraints",
     "protocol",
     "sources",
+    "on_failure",
     "lab",
     "concurrency",
     "planner",
     "stop",
     "seed",
 )
-LAB_KEYS = ("name", "description", "clock", "world", "instruments", "allow_real")
-STEP_KEYS = ("instrument", "action", "with", "analysis", "gives")
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _PATH = re.compile(r"^[^.\[\]]+(?:\.[^.\[\]]+|\[\d{1,9}\])*$")
-_WORD = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
-_WORD_RULE = "letters, digits and '_', not beginning with a digit"
-_ADDRESS = re.compile(r"^[A-Za-z0-9.:\[\]-]+:\d{1,5}\Z")
-LARGEST_SEED = 2**53
 
 
 class _StopSpec(BaseModel):
@@ -105,6 +90,7 @@ class Draft:
     objectives: dict[str, Objective | None]
     outcome_constraints: dict[str, OutcomeConstraint | None]
     sources: dict[str, tuple[Step, ...]]
+    on_failure: tuple[Step, ...]
     lab: LabSpec | None
     concurrency: int
     planner: PlannerSpec | None
@@ -115,6 +101,9 @@ class Draft:
     def is_protocol_complete(self) -> bool:
         """Whether every step that was written could be read, in one source at least."""
         reader = self.reader()
+        failing = reader.at(("on_failure",))
+        if failing is not None and (not isinstance(failing, list) or len(failing) != len(self.on_failure)):
+            return False
         written = {"default": reader.at(("protocol",))}
         for name in self.sources if "protocol" not in self.document.data else ():
             written[name] = reader.at(("sources", name, "protocol"))
@@ -145,6 +134,7 @@ class Draft:
             objectives={k: v for k, v in self.objectives.items() if v is not None},
             outcome_constraints={k: v for k, v in self.outcome_constraints.items() if v is not None},
             sources=self.sources,
+            on_failure=self.on_failure,
             lab=self.lab,
             concurrency=self.concurrency,
             planner=self.planner,
@@ -224,10 +214,10 @@ def draft_of(document: Document, files: Files) -> Draft:
     reader = Reader(document)
     reader.only((), TOP)
     name = document.data.get("name")
-    if not isinstance(name, str) or not _NAME.match(name):
+    if not isinstance(name, str) or not NAME.match(name):
         reader.wrong(
             ("name",) if "name" in document.data else (),
-            f"{brief(name)} cannot be a campaign's name: letters, digits, '.', '_' and '-', at most 100"
+            f"{brief(name)} cannot be a campaign's name: {NAME_RULE}, at most 100"
             if name is not None
             else "'name' is missing",
         )
@@ -246,8 +236,8 @@ def draft_of(document: Document, files: Files) -> Draft:
     }
     for section, names in (("objectives", objectives), ("outcome_constraints", constraints)):
         for outcome in names:
-            if not _WORD.match(outcome):
-                reader.wrong((section, outcome), f"{brief(outcome)} cannot be an outcome's name: {_WORD_RULE}")
+            if not WORD.match(outcome):
+                reader.wrong((section, outcome), f"{brief(outcome)} cannot be an outcome's name: {WORD_RULE}")
             elif outcome in parameters:
                 reader.wrong((section, outcome), f"'{outcome}' is a parameter too; give the outcome another name")
     _same_units(reader, objectives, constraints)
@@ -269,8 +259,9 @@ def draft_of(document: Document, files: Files) -> Draft:
         space=_space(reader, parameters, files),
         objectives=objectives,
         outcome_constraints=constraints,
-        sources=_sources(reader, parameters),
-        lab=_lab(reader, files),
+        sources=read_sources(reader, parameters),
+        on_failure=read_on_failure(reader, parameters),
+        lab=read_lab(reader, files),
         concurrency=concurrency,
         planner=_planner(reader),
         stop=_stop(reader, objectives),
@@ -315,8 +306,8 @@ def _parameters(reader: Reader) -> dict[str, Continuous | Integer | Discrete | C
     for name in reader.mapping(("space", "parameters"), what="at least one parameter"):
         where: Where = ("space", "parameters", name)
         result[name] = None
-        if not _WORD.match(name):
-            reader.wrong(where, f"{brief(name)} cannot be a parameter's name: {_WORD_RULE}")
+        if not WORD.match(name):
+            reader.wrong(where, f"{brief(name)} cannot be a parameter's name: {WORD_RULE}")
             continue
         kind = reader.kind(where, PARAMETERS, "parameter")
         if kind is not None:
@@ -494,98 +485,7 @@ def _stop(reader: Reader, objectives: Mapping[str, Objective | None]) -> Stop | 
     return None if spec is None else Stop(spec.experiments, targets)
 
 
-# --- protocol --------------------------------------------------------------------------------------------------------
-
-
-def _sources(reader: Reader, parameters: Mapping[str, object]) -> dict[str, tuple[Step, ...]]:
-    data = reader.document.data
-    if ("protocol" in data) == ("sources" in data):
-        reader.wrong((), "give 'protocol' (a list of steps), or 'sources' with a protocol each, not both")
-        return {}
-    if "protocol" in data:
-        return {"default": _protocol(reader, ("protocol",), parameters)}
-    result = {}
-    for name in reader.mapping(("sources",), what="at least one source"):
-        where: Where = ("sources", name)
-        if not _NAME.match(name):
-            reader.wrong(where, f"{brief(name)} cannot be a source's name: letters, digits, '.', '_' and '-'")
-        if not isinstance(reader.at(where), dict):
-            reader.wrong(where, "must be a mapping with a 'protocol'")
-            continue
-        reader.only(where, ("protocol",))
-        result[name] = _protocol(reader, (*where, "protocol"), parameters)
-    if len(result) > 1:
-        reader.wrong(("sources",), f"several sources ({listed(result)}) are not supported yet; give one")
-    return result
-
-
-def _protocol(reader: Reader, where: Where, parameters: Mapping[str, object]) -> tuple[Step, ...]:
-    steps = reader.at(where)
-    if not isinstance(steps, list) or not steps:
-        got = "" if steps in (None, []) else f", got {brief(steps)}"
-        reader.wrong(where, f"must be a list of at least one step{got}")
-        return ()
-    return tuple(s for i in range(len(steps)) if (s := _step(reader, (*where, i), parameters)) is not None)
-
-
-def _step(reader: Reader, where: Where, parameters: Mapping[str, object]) -> Step | None:
-    data = reader.at(where)
-    if not isinstance(data, dict):
-        reader.wrong(where, f"a step is a mapping with 'instrument' and 'action', got {brief(data)}")
-        return None
-    reader.only(where, STEP_KEYS)
-    words: dict[str, str] = {}
-    for key in ("instrument", "action", "analysis"):
-        value = data.get(key)
-        if isinstance(value, str):
-            words[key] = value
-        elif value is not None or key != "analysis":
-            reader.wrong((*where, key) if key in data else where, f"'{key}' must be a name, got {brief(value)}")
-    arguments: dict[str, Argument] = {}
-    written = data.get("with")
-    if written is not None and not isinstance(written, dict):
-        reader.wrong((*where, "with"), f"must be a mapping of arguments, got {brief(written)}")
-        written = None
-    for key, value in (written or {}).items():
-        argument = _argument(reader, (*where, "with", key), value, parameters)
-        if argument is not None:
-            arguments[key] = argument
-    gives: dict[str, str] = {}
-    outcomes = data.get("gives")
-    if outcomes is not None and not isinstance(outcomes, dict):
-        reader.wrong((*where, "gives"), f"must be a mapping 'outcome: field', got {brief(outcomes)}")
-        outcomes = None
-    for outcome, field in (outcomes or {}).items():
-        if isinstance(field, str):
-            gives[outcome] = field
-        else:
-            reader.wrong((*where, "gives", outcome), f"must name a field of the result, got {brief(field)}")
-    if "instrument" not in words or "action" not in words:
-        return None
-    unreadable = tuple(key for key in written or {} if key not in arguments)
-    return Step(words["instrument"], words["action"], arguments, words.get("analysis"), gives, where, unreadable)
-
-
-def _argument(reader: Reader, where: Where, value: Any, parameters: Mapping[str, object]) -> Argument | None:  # noqa: ANN401
-    if isinstance(value, str) and value.startswith("$$"):
-        return value[1:]
-    if isinstance(value, str) and value.startswith("$"):
-        name = value[1:]
-        if name not in parameters:
-            reader.wrong(
-                where,
-                f"{brief(value)} is no parameter{near_miss(name, parameters)}; parameters are {listed(parameters)}; "
-                "write '$$' for a literal '$'",
-            )
-            return None
-        return Reference(name)
-    if isinstance(value, str | bool | int | float):
-        return value
-    reader.wrong(where, f"must be a number, a quantity, a text or $parameter, got {brief(value)}")
-    return None
-
-
-# --- lab and planner -------------------------------------------------------------------------------------------------
+# --- planner -----------------------------------------------------------------------------------------------------------
 
 
 def _planner(reader: Reader) -> PlannerSpec | None:
@@ -597,89 +497,3 @@ def _planner(reader: Reader) -> PlannerSpec | None:
         reader.wrong(("planner",), f"must be a mapping with a 'type' such as {{type: bayes}}, got {brief(data)}")
         return None
     return PlannerSpec(data["type"], {k: v for k, v in data.items() if k != "type"}, ("planner",))
-
-
-def _lab(reader: Reader, files: Files) -> LabSpec | None:
-    data = reader.at(("lab",))
-    if data is None:
-        reader.wrong((), "'lab' is missing: instruments, or the name of a lab file")
-        return None
-    if isinstance(data, dict):
-        return _lab_at(reader, ("lab",), "")
-    if not isinstance(data, str):
-        reader.wrong(("lab",), f"must be a mapping of instruments or the name of a lab file, got {brief(data)}")
-        return None
-    key = files.key(data)
-    path = files.path(key)
-    if not files.exists(key):
-        reader.wrong(
-            ("lab",),
-            f"there is no lab file {brief(data)} beside the campaign file (looked for {brief(str(path), 300)})",
-        )
-        return None
-    try:
-        document = read_document(path)
-        files.use(key)
-    except FileProblems as error:
-        reader.problems.extend(error.problems)
-        return None
-    except InputError as error:
-        reader.wrong(("lab",), str(error))
-        return None
-    return _lab_at(Reader(document, reader.problems), (), key)
-
-
-def _lab_at(reader: Reader, where: Where, key: str) -> LabSpec | None:
-    data = reader.at(where)
-    reader.only(where, LAB_KEYS)
-    clock = ClockSettings()
-    if data.get("clock") is not None:
-        spec = reader.model(ClockSpec, (*where, "clock"))
-        if spec is not None:
-            clock = ClockSettings(spec.type, spec.factor)
-            if spec.type != "scaled" and "factor" in spec.model_fields_set:
-                reader.wrong((*where, "clock", "factor"), f"a {spec.type} clock has no factor")
-            if spec.type == "scaled" and "factor" not in spec.model_fields_set:
-                reader.wrong((*where, "clock"), "a scaled clock needs 'factor': lab seconds per real second")
-    world = data.get("world")
-    if world is not None and not isinstance(world, dict):
-        reader.wrong((*where, "world"), f"must be a mapping, got {brief(world)}")
-        world = None
-    server = (world or {}).get("server")
-    if server is not None and (not isinstance(server, str) or not _ADDRESS.match(server)):
-        reader.wrong((*where, "world", "server"), f"must be HOST:PORT, as sdl world serve prints it, got {server!r}")
-    seed = (world or {}).get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < LARGEST_SEED:
-        reader.wrong((*where, "world", "seed"), f"must be a whole number from 0, got {brief(seed)}")
-    allow_real = data.get("allow_real", False)
-    if not isinstance(allow_real, bool):
-        reader.wrong((*where, "allow_real"), f"must be true or false, got {brief(allow_real)}")
-        allow_real = False
-    name = data.get("name", "lab")
-    if not isinstance(name, str) or not _NAME.match(name):
-        reader.wrong((*where, "name"), f"{brief(name)} cannot be a lab's name: letters, digits, '.', '_' and '-'")
-        name = "lab"
-    instruments = {}
-    for instrument in reader.mapping((*where, "instruments"), what="at least one instrument"):
-        place: Where = (*where, "instruments", instrument)
-        if not _NAME.match(instrument):
-            reader.wrong(
-                place, f"{brief(instrument)} cannot be an instrument's name: letters, digits, '.', '_' and '-'"
-            )
-            continue
-        if not isinstance(reader.at(place), dict):
-            reader.wrong(place, "must be a mapping with a 'driver'")
-            continue
-        reader.only(place, ("driver", "settings"))
-        driver = reader.at((*place, "driver"))
-        settings = reader.at((*place, "settings"))
-        if not isinstance(driver, str):
-            reader.wrong(place, f"'driver' must be the name of a driver, got {brief(driver)}; see sdl drivers")
-            continue
-        if settings is not None and not isinstance(settings, dict):
-            reader.wrong((*place, "settings"), f"must be a mapping, got {brief(settings)}")
-            continue
-        instruments[instrument] = InstrumentSpec(instrument, driver, settings or {}, place)
-    written = reader.at((*where, "instruments"))
-    names = tuple(written) if isinstance(written, dict) else ()
-    return LabSpec(name, clock, world or {}, instruments, allow_real, reader.document, key, names)

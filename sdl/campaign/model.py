@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sdl.clock import ClockSettings
     from sdl.objective import Objective, OutcomeConstraint, Target
     from sdl.space import Space, Value
+    from sdl.units import Quantity
 
 Positive = Annotated[int, Strict(), Field(ge=1)]
 
@@ -32,6 +33,19 @@ Argument = Reference | float | int | str | bool
 
 
 @dataclass(frozen=True)
+class Together:
+    """`together:` of a step: experiments that ask the same of it share one command, such as a furnace load.
+
+    Attributes:
+        wait: the longest that the first of them waits for others, s.
+        at_most: how many samples, or None for as many as the action takes.
+    """
+
+    wait: float
+    at_most: int | None = None
+
+
+@dataclass(frozen=True)
 class Step:
     """One step of a protocol.
 
@@ -43,6 +57,7 @@ class Step:
         gives: outcome → field of the action's result or, with an analysis, of the analysis.
         where: its place in the campaign file.
         unreadable: arguments that were written but could not be read; only in a draft with problems.
+        together: whether, and how, experiments share its command.
     """
 
     instrument: str
@@ -52,16 +67,30 @@ class Step:
     gives: Mapping[str, str]
     where: Where = ()
     unreadable: tuple[str, ...] = ()
+    together: Together | None = None
 
 
 @dataclass(frozen=True)
 class InstrumentSpec:
-    """An instrument of the lab as written: driver and settings, not yet validated against the driver."""
+    """An instrument of the lab as written: driver and settings, not yet validated against the driver.
+
+    Attributes:
+        place: where it works on samples, or None.
+    """
 
     name: str
     driver: str
     settings: Mapping[str, Any]
     where: Where = ()
+    place: str | None = None
+
+
+class PlaceSpec(BaseModel):
+    """A place of the lab: how many samples it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    capacity: Positive = 1
 
 
 @dataclass(frozen=True)
@@ -77,6 +106,9 @@ class LabSpec:
         document: the file it stands in (the campaign's own, or the lab file).
         key: that file's key; empty for the campaign itself.
         written: names of all instruments, those that could not be read included.
+        places: name → how many samples it holds.
+        containers: kind → the temperature that it stands, degC.
+        consumables: name → what there is of it when the campaign begins.
     """
 
     name: str
@@ -87,6 +119,9 @@ class LabSpec:
     document: Document
     key: str
     written: tuple[str, ...]
+    places: Mapping[str, int] = field(default_factory=dict)
+    containers: Mapping[str, float] = field(default_factory=dict)
+    consumables: Mapping[str, Quantity] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -126,6 +161,7 @@ class Campaign:
         objectives: in the order of the file.
         outcome_constraints: outcome → bounds.
         sources: name → protocol.
+        on_failure: steps that follow where an experiment failed, such as clearing the sample away.
         lab: the lab as written.
         concurrency: how many experiments may run at once.
         planner: the planner as written.
@@ -141,6 +177,7 @@ class Campaign:
     objectives: Mapping[str, Objective]
     outcome_constraints: Mapping[str, OutcomeConstraint]
     sources: Mapping[str, tuple[Step, ...]]
+    on_failure: tuple[Step, ...]
     lab: LabSpec
     concurrency: int
     planner: PlannerSpec
