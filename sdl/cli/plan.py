@@ -14,6 +14,8 @@ from sdl.preflight import Checked, check
 from sdl.space.sampling import uniform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sdl.cli.outcome import Output
     from sdl.loop import StepPlan
     from sdl.space import Candidate
@@ -54,13 +56,28 @@ def show_plan(
             shown = values[argument.name]
             text = f"{shown:.6g} {argument.unit}" if isinstance(shown, float | int) else str(shown)
             output.say(f"       {argument.name} = {text.replace(' dimensionless', '')}{from_}")
+        if step.together is not None:
+            output.say(
+                f"       shared by up to {step.together.at_most} experiments that ask the same; "
+                f"the first waits up to {duration_text(step.together.wait)}"
+            )
+        if step.destination is not None:
+            output.say(f"       then the sample is at {step.destination}")
         for gives in step.gives:
             via = "" if step.analysis is None else f" by analysis {step.analysis}"
             output.say(f"       gives {gives.outcome} [{gives.declared}] from {gives.field} [{gives.unit}]{via}")
         steps.append(
             {"instrument": step.instrument, "action": step.action.name, "arguments": values, "seconds": seconds}
         )
-    estimate, bottleneck = _lab_time(checked)
+    if plan.on_failure:
+        said = ", ".join(f"{s.instrument}.{s.action.name}" for s in plan.on_failure)
+        output.say(f"\nafter a failure: {said}")
+    candidates = _sampled(checked)
+    supplies = _supplies(checked, candidates)
+    for what, (needed, stock, unit) in supplies.items():
+        short = "" if needed <= stock else ": NOT ENOUGH; the campaign ends when it is used up"
+        output.say(f"{what}: about {needed:.4g} {unit} needed, {stock:.4g} {unit} there{short}")
+    estimate, bottleneck = _lab_time(checked, candidates)
     natures = {n: p.description.nature for n, p in checked.lab.instruments.items()}
     output.say(f"\nlab: {', '.join(f'{n} ({k})' for n, k in natures.items())}; {checked.lab.clock.type} time")
     output.say(
@@ -74,6 +91,10 @@ def show_plan(
             "steps": steps,
             "lab_time": {"value": estimate, "unit": "s"},
             "instruments": natures,
+            "consumables": {
+                name: {"needed": needed, "there": stock, "unit": unit}
+                for name, (needed, stock, unit) in supplies.items()
+            },
         }
     )
     return 0
@@ -110,20 +131,39 @@ def _value(name: str, value: Any, unit: str) -> str:  # noqa: ANN401
     return f"{name} {value:.5g}{'' if unit == 'dimensionless' else ' ' + unit}"
 
 
-def _lab_time(checked: Checked) -> tuple[float, str]:
+def _sampled(checked: Checked) -> list[Candidate]:
+    """Return candidates over which estimates are averaged."""
+    space = checked.campaign.space
+    count = min(_SAMPLED, len(space.pool)) if space.pool is not None else _SAMPLED
+    return space.decode(uniform(space, count, np.random.default_rng(checked.campaign.seed)))
+
+
+def _supplies(checked: Checked, candidates: list[Candidate]) -> dict[str, tuple[float, float, str]]:
+    """Return consumable → (what the whole budget needs, what there is, unit), averaged over candidates."""
+    plan = checked.plan
+    needs = [plan.needs(c) for c in candidates]
+    return {
+        name: (plan.budget * float(np.mean([n.get(name, 0.0) for n in needs])), amount.value, amount.unit)
+        for name, amount in plan.stock.items()
+        if any(name in n for n in needs)
+    }
+
+
+def _lab_time(checked: Checked, candidates: list[Candidate]) -> tuple[float, str]:
     """Return seconds for the whole budget, and the instrument that holds it up (empty where none does).
 
-    No less than the busiest instrument works, and no less than the experiments take side by side; averaged over candidates.
+    No less than the busiest instrument works where every shared command is full, and no less than the experiments take
+    side by side; averaged over candidates.
     """
-    plan, space = checked.plan, checked.campaign.space
-    count = min(_SAMPLED, len(space.pool)) if space.pool is not None else _SAMPLED
-    candidates: list[Candidate] = space.decode(uniform(space, count, np.random.default_rng(checked.campaign.seed)))
+    plan = checked.plan
 
-    def mean(steps: list[StepPlan]) -> float:
-        return float(np.mean([sum(s.action.seconds(s.values(c)) for s in steps) for c in candidates]))
+    def mean(steps: Sequence[StepPlan], *, shared: bool) -> float:
+        parts = {s.index: s.together.at_most if shared and s.together is not None else 1 for s in steps}
+        return float(np.mean([sum(s.action.seconds(s.values(c)) / parts[s.index] for s in steps) for c in candidates]))
 
-    busy = {name: mean([s for s in plan.steps if s.instrument == name]) for name in {s.instrument for s in plan.steps}}
-    side_by_side = mean(list(plan.steps)) * plan.budget / plan.concurrency
+    used = {s.instrument for s in plan.steps}
+    busy = {name: mean([s for s in plan.steps if s.instrument == name], shared=True) for name in sorted(used)}
+    side_by_side = mean(plan.steps, shared=False) * plan.budget / plan.concurrency
     name, most = max(busy.items(), key=lambda item: item[1])
     if most * plan.budget > side_by_side:
         return most * plan.budget, name

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
 
 from sdl.analysis import AnalysisInput
+from sdl.analysis.figure_data import MEDIA_TYPE as FIGURE_MEDIA_TYPE
+from sdl.analysis.figure_data import NAME as FIGURE_NAME
 from sdl.campaign import label_of
 from sdl.clock import utc_text
 from sdl.driver import Command, Reply
 from sdl.driver.context import nobody_to_ask
+from sdl.engine import observing
 from sdl.engine.hooks import GuardedHooks, Hooks, View
-from sdl.engine.worker import Proposed, Worker, WorkerError, analyse, propose
+from sdl.engine.worker import Analysed, Proposed, Worker, WorkerError, analyse, propose
 from sdl.errors import AnalysisError, LedgerError, LimitError, PlannerError, SdlError
 from sdl.ledger import (
     CampaignEnded,
     CommandIntended,
     CommandSettled,
     Event,
+    ExperimentFailing,
     ExperimentFinished,
     ExperimentStarted,
-    ObservationRecorded,
     QuestionOpened,
     RoundOpened,
     RoundProposed,
@@ -34,13 +36,18 @@ from sdl.loop import (
     CampaignState,
     Continue,
     End,
+    Fail,
     Finish,
+    Gather,
+    Load,
     Observe,
     Propose,
     RunStep,
     Settle,
     Start,
+    WakeAt,
     decide,
+    failed,
     next_step,
 )
 from sdl.objective import Estimate
@@ -93,6 +100,10 @@ class Engine:
         self.hooks = GuardedHooks(hooks or Hooks())
         self._units = {n: p.unit for n, p in checked.campaign.space.parameters.items()}
         self._live: dict[int, asyncio.Task[None]] = {}
+        self._shares = any(s.together is not None for s in self.plan.steps)
+        self._gathering: dict[int, asyncio.Future[None]] = {}
+        self._loads: dict[int, Command] = {}
+        self._alarm: tuple[float, asyncio.Task[None]] | None = None
         self._changed: asyncio.Future[None] | None = None
         self._stopping: str | None = None
         self._making_safe: asyncio.Task[None] | None = None
@@ -112,6 +123,7 @@ class Engine:
         if self._stopping is None:
             self._stopping = reason
             self.lab.withdraw()
+            self._let_go_on(*self._gathering)
             self.hooks.diary(f"stopping: {reason}; running steps finish")
         self._wake()
 
@@ -155,6 +167,7 @@ class Engine:
             self.lab.put_questions_to(self._ask)
             # Before anything is sent: what a dead process left open may still occupy its instrument.
             self.lab.reserve((c.intended.command, c.intended.instrument) for c in self.state.open_commands())
+            self.lab.locate({e.sample: e.held for e in self.state.experiments.values() if e.held})
             try:
                 end = await self._loop()
             except Exception as error:
@@ -162,6 +175,7 @@ class Engine:
                 self._try_to_end("failed", str(error))
                 raise
             finally:
+                self._set_alarm(None)
                 if self._safe is not None:
                     # Before anything is closed: an instrument that is being made safe is still needed.
                     await self.clock.wait_for(self._safe)
@@ -176,24 +190,58 @@ class Engine:
                 raise self._failure
             acted = False
             if self._stopping is None:
+                alarm: float | None = None
                 for decision in decide(self.plan, self.state, self.clock.now(), self._live.keys()):
                     if isinstance(decision, End):
                         return decision.state, decision.reason
+                    if isinstance(decision, WakeAt):
+                        alarm = min(decision.moment, alarm or decision.moment)
+                        continue
                     await self._carry_out(decision)
                     acted = True
                     if self._stopping is not None:
                         break
+                self._set_alarm(alarm)
             elif not self._live:
                 return "stopped", self._stopping
             if not acted:
+                if (blocked := self._blocked()) is not None:
+                    return "waiting", blocked
                 await self.clock.wait_for(self._changed)
             # Everything else that happens at this instant comes first, so that the next decision knows of all of it.
             await self.clock.sleep_until(self.clock.now(), _LAST)
 
-    async def _carry_out(self, decision: Propose | Start | Continue) -> None:
+    def _blocked(self) -> str | None:
+        """Say why nothing will ever happen again by itself: every experiment waits for room that nobody will make; or None."""
+        held = self.lab.blocked()
+        if not held or self._alarm is not None or len(held) + len(self._gathering) < len(self._live):
+            return None
+        return f"no sample can move: {'; '.join(dict.fromkeys(held))}; a person must clear a place"
+
+    def _set_alarm(self, moment: float | None) -> None:
+        """Have the loop look again at a moment, or at none any more."""
+        if self._alarm is not None and (moment is None or self._alarm[0] != moment):
+            self._alarm[1].cancel()
+            self._alarm = None
+        if moment is not None and self._alarm is None:
+            # Counted as an actor from this very moment, and until it is over even where it is cancelled before it began.
+            actor = self.clock.actor()
+            actor.__enter__()
+            task = asyncio.create_task(self._ring(moment), name="alarm")
+            task.add_done_callback(lambda _: actor.__exit__(None, None, None))
+            self._alarm = moment, task
+
+    async def _ring(self, moment: float) -> None:
+        await self.clock.sleep_until(moment, _LAST)
+        self._alarm = None
+        self._wake()
+
+    async def _carry_out(self, decision: Propose | Start | Continue | Load) -> None:
         match decision:
             case Propose():
                 await self._propose(decision)
+            case Load():
+                self._send_load(decision)
             case Start(experiment):
                 sample = f"{self.name}-{experiment:04d}"
                 self._record([ExperimentStarted(experiment, self.plan.source, sample)])
@@ -281,8 +329,17 @@ class Engine:
             if record.state != "running":
                 await self.hooks.round_over(self.view())
                 return
+            if (load := self._loads.pop(number, None)) is not None:
+                await self._send(load)
+                continue
             decision = next_step(self.plan, record)
             match decision:
+                case Fail(reason):
+                    self._fail(record, reason)
+                case Gather():
+                    if self._stopping is not None or self._failure is not None:
+                        return
+                    await self._gather(number)
                 case Finish(state, reason):
                     self._record([ExperimentFinished(number, state, reason)])
                     self._diary_end(number)
@@ -301,23 +358,56 @@ class Engine:
                     await self._run_step(record, step)
 
     async def _run_step(self, record: ExperimentRecord, step: StepPlan) -> None:
-        try:
-            arguments = step.values(record.candidate)
-        except LimitError as error:
-            self._record([ExperimentFinished(record.number, "failed", str(error))])
-            self._diary_end(record.number)
+        command = self._intend(step, [record])
+        if command is not None:
+            await self._send(command)
+
+    def _send_load(self, load: Load) -> None:
+        """Record the command that experiments share, and have the first of them carry it out."""
+        command = self._intend(load.step, [self.state.experiments[n] for n in load.experiments])
+        if command is None:
+            self._let_go_on(*load.experiments)
             return
+        labels = ", ".join(str(n) for n in load.experiments)
+        self.hooks.diary(f"{load.step.instrument}.{load.step.action.name} of experiments {labels} together")
+        self._loads[command.experiment] = command
+        self._let_go_on(command.experiment)
+
+    async def _gather(self, number: int) -> None:
+        """Wait until a load with this experiment is sent by it, or settled by another."""
+        self._gathering[number] = self.clock.event()
+        self._wake()
+        try:
+            await self.clock.wait_for(self._gathering[number])
+        finally:
+            self._gathering.pop(number, None)
+
+    def _let_go_on(self, *experiments: int) -> None:
+        for number in experiments:
+            if number in self._gathering:
+                self.clock.settle(self._gathering[number])
+
+    def _intend(self, step: StepPlan, records: Sequence[ExperimentRecord]) -> Command | None:
+        """Record that a command will be sent; returns None where its arguments are outside limits and the experiments failed."""
+        first, *others = records
+        try:
+            arguments = step.values(first.candidate)
+        except LimitError as error:
+            for record in records:
+                self._fail(record, str(error))
+            return None
         command = Command(
             id=str(uuid.uuid4()),
             campaign=self.name,
             epoch=self.state.epoch,
-            experiment=record.number,
+            experiment=first.number,
             step=step.index,
             instrument=step.instrument,
             action=step.action.name,
             arguments=arguments,
-            samples=(record.sample,),
+            samples=tuple(r.sample for r in records),
             occurrence=step.occurrence,
+            destination=step.destination,
         )
         self._record(
             [
@@ -332,11 +422,16 @@ class Engine:
                     occurrence=command.occurrence,
                     digest=command.digest,
                     epoch=command.epoch,
+                    members=[[r.number, step.index] for r in others],
+                    destination=command.destination,
                 )
             ]
         )
-        reply = await self.lab.execute(command, begins_sample=step.index == 0)
-        self._settled(record, step, reply, "reply")
+        return command
+
+    async def _send(self, command: Command) -> None:
+        reply = await self.lab.execute(command, begins_sample=command.step == 0)
+        self._settled(reply, "reply")
 
     async def _settle(self, command: CommandState) -> None:
         """Find out what became of a command that a dead process left open."""
@@ -352,11 +447,10 @@ class Engine:
             arguments=intended.arguments,
             samples=tuple(intended.samples),
             occurrence=intended.occurrence,
+            destination=intended.destination,
         )
         reply = await self.lab.reconcile(asked)
-        record = self.state.experiments[intended.experiment]
-        step = self.plan.steps[intended.step]
-        where = f"experiment {record.number}, {intended.instrument}.{intended.action}"
+        where = f"experiment {intended.experiment}, {intended.instrument}.{intended.action}"
         if reply is None:
             nothing = CommandSettled(
                 command=intended.command,
@@ -372,14 +466,16 @@ class Engine:
             )
             self._record([nothing])
             self.hooks.diary(f"{where}: the instrument says that it never started")
+            self._let_go_on(*(m[0] for m in intended.members))
             return
         self.hooks.diary(f"{where}: asked after the interruption, the instrument says: {reply.status}")
-        self._settled(record, step, reply, "reconciled")
+        self._settled(reply, "reconciled")
 
-    def _settled(
-        self, record: ExperimentRecord, step: StepPlan, reply: Reply, how: Literal["reply", "reconciled"]
-    ) -> None:
-        """Record a reply, with the outcomes that its result gives, in one transaction."""
+    def _settled(self, reply: Reply, how: Literal["reply", "reconciled"]) -> None:
+        """Record a reply, with the outcomes that its result gives to every experiment that shares it, in one transaction."""
+        members = [self.state.experiments[number] for number in self.state.members(reply.command)]
+        first = members[0]
+        step = self.plan.step(next(i for i, c in first.commands.items() if c.intended.command == reply.command))
         events: list[Event] = [
             CommandSettled(
                 command=reply.command,
@@ -395,19 +491,33 @@ class Engine:
                 duration=reply.duration,
                 simulated=reply.simulated,
                 how=how,
+                failed_samples=dict(reply.failed_samples),
             )
         ]
         if reply.status == "succeeded" and step.analysis is None:
-            events += self._observations(record, step, reply.command, _estimates(reply.values, step))
+            for record in members:
+                if record.sample not in reply.failed_samples:
+                    events += self._observations(record, step, reply.command, _estimates(reply.values, step))
         if reply.status == "unknown":
             text = (
                 f"Command {reply.command} ({step.instrument}.{step.action.name}, {step.action.effect}, "
-                f"{self._label(record.number)}): {reply.error or 'no answer'}. Did it happen?"
+                f"{'; '.join(self._label(r.number) for r in members)}): {reply.error or 'no answer'}. Did it happen?"
             )
             events.append(
-                QuestionOpened(f"Q{len(self.state.questions) + 1}", "command", record.number, reply.command, text)
+                QuestionOpened(f"Q{len(self.state.questions) + 1}", "command", first.number, reply.command, text)
             )
         self._record(events)
+        self._let_go_on(*(r.number for r in members[1:]))
+
+    def _fail(self, record: ExperimentRecord, reason: str, *before: Event) -> None:
+        """Record that an experiment failed: that it is over, or that steps follow which clear up."""
+        match failed(self.plan, record, reason):
+            case Fail():
+                self._record([*before, ExperimentFailing(record.number, reason)])
+                self.hooks.diary(f"experiment {record.number} failed: {reason}; clearing up")
+            case Finish():
+                self._record([*before, ExperimentFinished(record.number, "failed", reason)])
+                self._diary_end(record.number)
 
     async def _observe(self, record: ExperimentRecord, step: StepPlan, command: CommandState) -> None:
         settled = command.settled
@@ -419,37 +529,43 @@ class Engine:
         inputs = tuple(
             AnalysisInput(a["name"], a["media_type"], self.ledger.artefacts.get(a["sha256"])) for a in settled.artefacts
         )
+        raw = (record.number, step, settled.command, settled.artefacts)
         try:
-            fields: dict[str, Estimate] = await self.worker.call(analyse, step.analysis, inputs)
-            found = {g.outcome: g.estimate(fields[g.field].value, fields[g.field].uncertainty) for g in step.gives}
-            for outcome, estimate in found.items():
-                if not math.isfinite(estimate.value) or not math.isfinite(estimate.uncertainty or 0.0):
-                    raise AnalysisError(f"'{outcome}' came out as {estimate.value} ± {estimate.uncertainty}")
+            analysed: Analysed = await self.worker.call(analyse, step.analysis, inputs)
+            found = observing.estimates_of(analysed, step)
+            # On disk before the row that names it; a figure that a crash leaves without its row does no harm.
+            figure = (
+                None
+                if analysed.figure is None
+                else self.ledger.artefacts.put(FIGURE_NAME, analysed.figure, FIGURE_MEDIA_TYPE)
+            )
+            event = observing.succeeded(*raw, analysed, figure)
+            given = self._observations(record, step, settled.command, found, analysed=analysed, analysis=event.analysis)
         except (LedgerError, WorkerError):
             raise
         except Exception as error:  # noqa: BLE001  odd raw data fail their experiment, not the campaign, now and at every resume
-            said = str(error) if isinstance(error, AnalysisError) else f"{type(error).__name__}: {error}"
-            self._record([ExperimentFinished(record.number, "failed", f"analysis {step.analysis}: {said}")])
-            self._diary_end(record.number)
+            refused = isinstance(error, AnalysisError)
+            said = str(error) if refused else f"{type(error).__name__}: {error}"
+            nothing = observing.without_values(*raw, "refused" if refused else "failed", said)
+            self._fail(record, f"analysis {step.analysis}: {said}", nothing)
             return
-        self._record(self._observations(record, step, settled.command, found))
+        self._record([event, *given])
+        for flag in analysed.flags:
+            self.hooks.diary(f"experiment {record.number}, {step.analysis}: flagged: {flag}")
 
     def _observations(
-        self, record: ExperimentRecord, step: StepPlan, command: str, found: dict[str, Estimate]
+        self,
+        record: ExperimentRecord,
+        step: StepPlan,
+        command: str,
+        found: Mapping[str, Estimate],
+        *,
+        analysed: Analysed | None = None,
+        analysis: str | None = None,
     ) -> Sequence[Event]:
         return [
-            ObservationRecorded(
-                observation=f"{record.number}.{gives.outcome}.1",
-                experiment=record.number,
-                outcome=gives.outcome,
-                value=found[gives.outcome].value,
-                uncertainty=found[gives.outcome].uncertainty,
-                unit=gives.declared,
-                source=record.source,
-                status="valid",
-                command=command,
-            )
-            for gives in step.gives
+            observing.observation(record.number, record.source, g, command, found[g.outcome], analysed, analysis)
+            for g in step.gives
         ]
 
     # --- within ------------------------------------------------------------------------------------------------------
@@ -459,6 +575,8 @@ class Engine:
         for row in rows:
             self.state.apply(row)
         self.hooks.recorded(rows, self.view())
+        if self._shares:
+            self._wake()  # who may still join a load, and whether its instrument is free, changes with every row
         return rows
 
     async def _ask(self, form: Form) -> Mapping[str, Any]:

@@ -163,9 +163,11 @@ def _lab(checked: Checked, ledger: Ledger, clock: Clock, home: Path | None) -> E
     server = checked.lab.world.get("server")
     if server is not None:
         world = RemoteWorld(*address_of(str(server)))
+        for key, value in checked.lab.world_settings.items():
+            world.settings.setdefault(key, value)
     elif any(i.description.nature == "simulated" for i in checked.lab.instruments.values()):
         path = None if home is None else home / "worlds" / f"{checked.campaign.name}.jsonl"
-        world = World(int(checked.lab.world.get("seed", 0)), path, checked.lab.world)
+        world = World(int(checked.lab.world.get("seed", 0)), path, checked.lab.world_settings)
     locks = None if home is None else home / "locks"
     return EmbeddedLab(checked.lab, clock, ledger.artefacts.put, world, locks)
 

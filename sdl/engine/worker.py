@@ -8,6 +8,7 @@ the call repeated: whatever runs here is a pure function.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import pickle
 import struct
@@ -17,11 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sdl.engine.environment import environment
+from sdl.engine.environment import analysis_environment, environment
 from sdl.errors import SdlError
 
 if TYPE_CHECKING:
-    from sdl.analysis import AnalysisInput
+    from collections.abc import Mapping
+
+    from sdl.analysis import AnalysisInput, Interval
     from sdl.objective import Estimate
     from sdl.planners import History, Problem, Proposal
 
@@ -68,11 +71,74 @@ def propose(planner: str, problem: Problem, history: History, n: int, seed: int)
     return Proposed(proposal, environment(), time.process_time() - began)
 
 
-def analyse(analysis: str, artefacts: tuple[AnalysisInput, ...]) -> dict[str, Estimate]:
-    """Run an analysis by name."""
-    from sdl.analysis import get_analysis
+@dataclass(frozen=True)
+class Analysed:
+    """All that an analysis found, as plain values.
 
-    return dict(get_analysis(analysis).analyse(artefacts))
+    Attributes:
+        estimates: field → value with standard uncertainty, in the field's unit.
+        intervals: field → 95 % interval; none where the analysis states none.
+        units: field → its unit.
+        flags: what a person should know before trusting the values.
+        diagnostics: name → number, None where it came out as NaN or infinity.
+        figure: the file that holds the figure's data, or None.
+        figure_error: why an analysis's figure could not be made such a file, or None.
+        environment: library versions and machine type.
+    """
+
+    estimates: Mapping[str, Estimate]
+    intervals: Mapping[str, Interval]
+    units: Mapping[str, str]
+    flags: tuple[str, ...]
+    diagnostics: Mapping[str, float | None]
+    figure: bytes | None
+    figure_error: str | None
+    environment: Mapping[str, str]
+
+
+def analyse(analysis: str, artefacts: tuple[AnalysisInput, ...]) -> Analysed:
+    """Run an analysis by name: all that it can tell where it can (`examine`), else its estimates alone.
+
+    Raises:
+        InputError: no such analysis.
+        AnalysisError: the data do not support a value.
+    """
+    from sdl.analysis import DetailedAnalysis, get_analysis
+
+    chosen = get_analysis(analysis)
+    units = {f.name: f.unit for f in chosen.gives}
+    if not isinstance(chosen, DetailedAnalysis):
+        found = {n: _plain(e) for n, e in chosen.analyse(artefacts).items()}
+        return Analysed(found, {}, units, (), {}, None, None, analysis_environment())
+    result = chosen.examine(artefacts)
+    figure, error = None, None
+    try:
+        from sdl.analysis.figure_data import figure_bytes
+
+        figure = figure_bytes(result.figure)
+    except Exception as e:  # noqa: BLE001  a figure that cannot be kept takes nothing from the values; it is recorded why
+        error = f"the figure cannot be kept: {type(e).__name__}: {e}"
+    return Analysed(
+        estimates={n: _plain(e) for n, e in result.estimates.items()},
+        intervals={n: type(i)(float(i.lower), float(i.upper)) for n, i in result.intervals.items()},
+        units=units,
+        flags=tuple(str(f) for f in result.flags),
+        diagnostics={str(n): _finite(v) for n, v in result.diagnostics.items()},
+        figure=figure,
+        figure_error=error,
+        environment=analysis_environment(),
+    )
+
+
+def _plain(estimate: Estimate) -> Estimate:
+    """Return an estimate without the number types of the library that computed it."""
+    uncertainty = estimate.uncertainty
+    return type(estimate)(float(estimate.value), None if uncertainty is None else float(uncertainty))
+
+
+def _finite(value: float) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
 
 
 class Worker(Protocol):

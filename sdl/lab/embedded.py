@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,9 @@ from sdl.errors import (
     OutcomeUnknown,
     ProtocolError,
 )
+from sdl.lab.claims import lock_name
+from sdl.lab.log import CommandLog, MemoryLog
+from sdl.lab.places import Claim, Places
 from sdl.lab.queue import InstrumentQueue
 from sdl.ledger import Ownership
 from sdl.ledger.ownership import owner_of
@@ -57,25 +60,38 @@ class EmbeddedLab:
         store: keeps artefacts.
         world: the simulated truth, or None.
         locks: folder of the locks by which real instruments belong to one process.
+        log: where commands are written down; in memory by default.
+        claims_all: whether simulated instruments belong to one process too.
     """
 
     def __init__(
-        self, plan: LabPlan, clock: Clock, store: Store, world: World | None, locks: Path | None = None
+        self,
+        plan: LabPlan,
+        clock: Clock,
+        store: Store,
+        world: World | None,
+        locks: Path | None = None,
+        log: CommandLog | None = None,
+        *,
+        claims_all: bool = False,
     ) -> None:
         self.plan = plan
         self.clock = clock
         self.world = world
         self._store = store
         self._locks = locks
+        self._claims_all = claims_all
         self._claims: list[Ownership] = []
         self.instruments: dict[str, Instrument] = {}
-        self._queues = {n: InstrumentQueue(clock, p.description.places) for n, p in plan.instruments.items()}
-        self._accepted: dict[str, str] = {}
-        self._epochs: dict[str, int] = {}
+        self.places = Places(plan.places)
+        self._queues = {
+            n: InstrumentQueue(clock, p.description.places, self.places) for n, p in plan.instruments.items()
+        }
+        self.log: CommandLog = MemoryLog() if log is None else log
         self._running: dict[str, tuple[Command, asyncio.Task[Mapping[str, object]]]] = {}
         self._reconciling: dict[str, tuple[Command, asyncio.Future[Any]]] = {}
         self._aborted: set[str] = set()
-        self._ask: Ask = nobody_to_ask
+        self._asker: Callable[[Command], Ask] = lambda _: nobody_to_ask
 
     async def open(self) -> None:
         """Make and connect every instrument.
@@ -87,7 +103,7 @@ class EmbeddedLab:
         failures = []
         try:
             for name, plan in self.plan.instruments.items():
-                if plan.description.nature == "real" and self._locks is not None:
+                if self._locks is not None and (self._claims_all or plan.description.nature == "real"):
                     self._claim(self._locks, name, plan)
                 try:
                     instrument = plan.make(name, plan.settings, clock=self.clock, world=self.world)
@@ -103,7 +119,7 @@ class EmbeddedLab:
             raise
 
     def _claim(self, locks: Path, name: str, plan: InstrumentPlan) -> None:
-        claim = Ownership(locks, f"instrument-{self.plan.name}-{name}-{plan.driver}")
+        claim = Ownership(locks, lock_name(self.plan.name, plan))
         try:
             claim.take()
         except NameInUseError as error:
@@ -141,19 +157,76 @@ class EmbeddedLab:
 
     async def execute(self, command: Command, begins_sample: bool, progress: Progress | None = None) -> Reply:
         """Queue for the instrument, carry the command out, and answer; see `Lab.execute`."""
-        spec = self._accept(command)
-        simulated = self._simulated(command)
+        self.accept(command, begins_sample)
+        reply = await self.carry_out(command, begins_sample, progress)
+        self.log.finished(reply, self.clock.now())
+        return reply
+
+    def accept(self, command: Command, begins_sample: bool) -> None:
+        """Take a command on; written down when this returns, and nothing has moved yet.
+
+        Raises:
+            ProtocolError: the lab has no such instrument, action or place, the id was accepted before, or the epoch is old.
+        """
+        self._spec(command)
+        self._room_for(command)
+        self.log.accept(command, begins_sample, self.clock.now())
+
+    async def carry_out(self, command: Command, begins_sample: bool, progress: Progress | None = None) -> Reply:
+        """Queue for the instrument, carry out a command that was accepted, and answer; the answer is not yet written down."""
+        spec, simulated = self._spec(command), self._simulated(command)
         try:
             arguments = spec.check(command.arguments)
         except LimitError as error:
             return Reply(command.id, "failed", error=str(error), simulated=simulated)
-        queue = self._queues[command.instrument]
-        if not await queue.take(begins_sample):
+        queue, claim = self._queues[command.instrument], self._room_for(command)
+        if not await queue.take(begins_sample, claim):
             return Reply(command.id, "not_started", error="withdrawn from the queue", simulated=simulated)
         try:
-            return await self._perform(command, spec, arguments, progress)
+            misplaced = self._misplaced(command)
+            if misplaced is not None:
+                reply = Reply(command.id, "failed", error=misplaced, simulated=simulated)
+            else:
+                reply = await self._perform(command, spec, arguments, progress)
+            self._moved(claim, reply.status)
+            return reply
         finally:
             queue.give()
+
+    def _room_for(self, command: Command) -> Claim | None:
+        """Return the room that a command needs where it takes its samples.
+
+        Raises:
+            ProtocolError: the lab has no such place.
+        """
+        if command.destination is None:
+            return None
+        if command.destination not in self.places:
+            raise ProtocolError(
+                f"command {command.id}: the lab has no place '{command.destination}'; nothing was moved"
+            )
+        return Claim(command.samples, command.destination)
+
+    def _misplaced(self, command: Command) -> str | None:
+        """Say which sample is not where the instrument works, or None."""
+        place = self.plan.instruments[command.instrument].place
+        wrong = [
+            f"sample '{sample}' is at '{at}'"
+            for sample in command.samples
+            if place is not None and (at := self.places.where(sample)) not in {None, place}
+        ]
+        if not wrong:
+            return None
+        return f"{command.instrument} works at '{place}', but {'; '.join(wrong)}; move it there first"
+
+    def _moved(self, claim: Claim | None, status: str) -> None:
+        """Note where the samples of a command are; of one whose fate is not known they hold room at both ends."""
+        if claim is None or status == "unknown":
+            return
+        if status == "succeeded":
+            self.places.arrived(claim)
+        else:
+            self.places.stayed(claim)
 
     async def _perform(
         self, command: Command, spec: ActionSpec, arguments: Mapping[str, object], progress: Progress | None
@@ -164,8 +237,10 @@ class EmbeddedLab:
             artefacts.append(self._store(name, data, media_type))
             return artefacts[-1]
 
-        ctx = Context(command, self.clock, self.world, keep, progress or _quiet, self._ask)
+        place = self.plan.instruments[command.instrument].place
+        ctx = Context(command, self.clock, self.world, keep, progress or _quiet, self._asker(command), place)
         instrument = self.instruments[command.instrument]
+        self.log.started(command.id, self.clock.now())
         started, began = self.clock.now(), self.clock.elapsed()
         task = asyncio.ensure_future(instrument.perform(command.action, ctx, arguments))
         self._running[command.id] = (command, task)
@@ -197,6 +272,7 @@ class EmbeddedLab:
             finished=self.clock.now(),
             duration=self.clock.elapsed() - began,
             simulated=self._simulated(command),
+            failed_samples=dict(ctx.failed) if status == "succeeded" else {},
         )
 
     def _broken(self, command: Command, spec: ActionSpec, error: Exception) -> tuple[str, str]:
@@ -214,7 +290,11 @@ class EmbeddedLab:
 
     def put_questions_to(self, ask: Ask) -> None:
         """Say how a person is asked; see `Lab.put_questions_to`."""
-        self._ask = ask
+        self._asker = lambda _: ask
+
+    def put_questions_of_commands_to(self, asker: Callable[[Command], Ask]) -> None:
+        """Say how a person is asked, where that depends on the command: campaigns that share a lab ask their own people."""
+        self._asker = asker
 
     def reserve(self, commands: Iterable[tuple[str, str]]) -> None:
         """Keep instruments for commands of a dead process; see `Lab.reserve`."""
@@ -222,11 +302,18 @@ class EmbeddedLab:
             if instrument in self._queues:  # `reconcile` says what is wrong with the others
                 self._queues[instrument].reserve(command)
 
+    def locate(self, samples: Mapping[str, Sequence[str]]) -> None:
+        """Take over where samples are; see `Lab.locate`."""
+        for sample, places in samples.items():
+            self.places.put(sample, [p for p in places if p in self.places])
+
     async def reconcile(self, command: Command) -> Reply | None:
         """Ask the instrument what became of a command that a dead process sent; see `Lab.reconcile`."""
-        spec = self._spec(command)
+        spec, claim = self._spec(command), self._room_for(command)
         try:
-            return await self._reconcile(command, spec)
+            reply = await self._reconcile(command, spec)
+            self._moved(claim, "not_started" if reply is None else reply.status)
+            return reply
         finally:
             self._queues[command.instrument].release(command.id)
 
@@ -278,6 +365,7 @@ class EmbeddedLab:
             finished=found.finished,
             duration=duration,
             simulated=simulated,
+            failed_samples=dict(found.failed_samples) if error is None else {},
         )
 
     def withdraw(self) -> None:
@@ -285,9 +373,10 @@ class EmbeddedLab:
         for queue in self._queues.values():
             queue.withdraw()
 
-    async def abort(self) -> None:
-        """Abort every running command; each is answered as aborted."""
-        under_way = [*self._running.values(), *self._reconciling.values()]
+    async def abort(self, wanted: Callable[[Command], bool] = lambda _: True) -> None:
+        """Abort every running command, or those that are wanted; each is answered as aborted."""
+        running = [*self._running.values(), *self._reconciling.values()]
+        under_way = [(command, task) for command, task in running if wanted(command)]
         await asyncio.gather(*(self._abort(command, task) for command, task in under_way))
 
     async def _abort(self, command: Command, task: asyncio.Future[Any]) -> None:
@@ -301,8 +390,9 @@ class EmbeddedLab:
         else:
             self._aborted.discard(command.id)  # it cannot be stopped: it goes on and is answered as it ends
 
-    async def safe_state(self) -> dict[str, SafeReport]:
-        """Bring every instrument into its safe state; what an instrument raises becomes an unconfirmed report."""
+    async def safe_state(self, names: Collection[str] | None = None) -> dict[str, SafeReport]:
+        """Bring every instrument, or those named, into its safe state; what one raises becomes an unconfirmed report."""
+        chosen = {n: i for n, i in self.instruments.items() if names is None or n in names}
 
         async def one(instrument: Instrument) -> SafeReport:
             try:
@@ -313,8 +403,8 @@ class EmbeddedLab:
                 return SafeReport(confirmed=False, message=f"{type(error).__name__}: {error}")
 
         # All at once: a dead transport must not keep the furnace waiting.
-        reports = await asyncio.gather(*(one(i) for i in self.instruments.values()))
-        return dict(zip(self.instruments, reports, strict=True))
+        reports = await asyncio.gather(*(one(i) for i in chosen.values()))
+        return dict(zip(chosen, reports, strict=True))
 
     async def health(self) -> dict[str, Health]:
         """Ask every instrument whether it can work."""
@@ -325,6 +415,17 @@ class EmbeddedLab:
             except Exception as error:  # noqa: BLE001  one that cannot answer is not healthy
                 found[name] = Health("fault", f"{type(error).__name__}: {error}")
         return found
+
+    def under_way(self) -> list[Command]:
+        """Return the commands that instruments are carrying out, those of a dead process included."""
+        return [command for command, _ in [*self._running.values(), *self._reconciling.values()]]
+
+    def blocked(self) -> list[str]:
+        """Say who holds the places that waiting commands need, where nothing is under way; see `Lab.blocked`."""
+        queues = self._queues.values()
+        if not all(q.is_idle for q in queues):
+            return []
+        return [self.places.said(claim.place) for q in queues for claim in q.waiting_for_room()]
 
     def busy(self) -> dict[str, str]:
         """Return instrument → what it is doing."""
@@ -352,27 +453,6 @@ class EmbeddedLab:
         if command.action not in description.actions:
             raise ProtocolError(f"command {command.id}: {command.instrument} has no action '{command.action}'")
         return description.actions[command.action]
-
-    def _accept(self, command: Command) -> ActionSpec:
-        spec = self._spec(command)
-        try:
-            digest = command.digest
-        except (TypeError, ValueError) as error:
-            raise ProtocolError(f"command {command.id}: its arguments are no JSON: {error}") from error
-        epoch = self._epochs.get(command.campaign, 0)
-        if command.epoch < epoch:
-            raise ProtocolError(
-                f"command {command.id} comes from epoch {command.epoch} of '{command.campaign}', which process "
-                f"{epoch} has taken over; nothing was moved"
-            )
-        if command.id in self._accepted:
-            same = self._accepted[command.id] == digest
-            raise ProtocolError(
-                f"command {command.id} was accepted before{'' if same else ' with other arguments'}; nothing was moved"
-            )
-        self._epochs[command.campaign] = command.epoch
-        self._accepted[command.id] = digest
-        return spec
 
 
 def _plain(value: object) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -43,6 +43,14 @@ class Lab(Protocol):
             commands: (command id, instrument) of every open command; given before the first command is sent.
         """
 
+    def locate(self, samples: Mapping[str, Sequence[str]]) -> None:
+        """Say where samples are, from the campaign's journal; a lab that keeps a record of its own knows better.
+
+        Args:
+            samples: sample → the places where it holds room: its destination too where a move of it is open; the last is where
+                it is. Given before the first command is sent.
+        """
+
     async def reconcile(self, command: Command) -> Reply | None:
         """Find out what became of a command that a dead process sent; waits where it still runs.
 
@@ -61,6 +69,12 @@ class Lab(Protocol):
 
     async def health(self) -> Mapping[str, Health]:
         """Ask every instrument whether it can work."""
+
+    def blocked(self) -> Sequence[str]:
+        """Return, for every command that waits for room at a place, in words who holds it; empty where anything is under way.
+
+        Then nothing in the lab will make room by itself.
+        """
 
     def busy(self) -> Mapping[str, str]:
         """Return instrument → what it is doing, for people."""

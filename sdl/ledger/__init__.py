@@ -1,12 +1,14 @@
 """The ledger: journal, projections and artefacts; the only state that there is."""
 
 from sdl.ledger.events import (
+    AnalysisRecorded,
     CampaignCreated,
     CampaignEnded,
     CommandIntended,
     CommandSettled,
     EpochRaised,
     Event,
+    ExperimentFailing,
     ExperimentFinished,
     ExperimentStarted,
     ModelVersionRecorded,
@@ -21,12 +23,14 @@ from sdl.ledger.ledger import Ledger, Row
 from sdl.ledger.ownership import Ownership
 
 __all__ = [
+    "AnalysisRecorded",
     "CampaignCreated",
     "CampaignEnded",
     "CommandIntended",
     "CommandSettled",
     "EpochRaised",
     "Event",
+    "ExperimentFailing",
     "ExperimentFinished",
     "ExperimentStarted",
     "Ledger",

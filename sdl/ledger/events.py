@@ -158,6 +158,8 @@ class CommandIntended(Event):
         instrument, action, arguments, samples, occurrence: what is asked.
         digest: SHA-256 over instrument, action and arguments.
         epoch: of the process that asks.
+        members: (experiment, step) of every other experiment that shares the command, in the order of the samples.
+        destination: the place where the samples are afterwards, or None where they stay.
     """
 
     kind: ClassVar[str] = "command.intended"
@@ -171,6 +173,8 @@ class CommandIntended(Event):
     occurrence: int
     digest: str
     epoch: int
+    members: list[list[int]] = field(default_factory=list)
+    destination: str | None = None
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,7 @@ class CommandSettled(Event):
         duration: seconds by the monotonic clock, or None.
         simulated: whether a simulation produced it.
         how: `reply`, or `reconciled` where the instrument was asked after a crash.
+        failed_samples: sample → what went wrong with it alone.
     """
 
     kind: ClassVar[str] = "command.settled"
@@ -200,6 +205,42 @@ class CommandSettled(Event):
     duration: float | None
     simulated: bool
     how: Literal["reply", "reconciled"] = "reply"
+    failed_samples: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AnalysisRecorded(Event):
+    """An analysis looked at a command's raw data; its observations follow in the same transaction.
+
+    Attributes:
+        analysis: id, `EXPERIMENT.STEP.N`.
+        experiment, step: what it belongs to.
+        command: whose raw data it looked at.
+        name: as in the protocol's `analysis:`.
+        status: `succeeded`, `refused` (the data do not support a value) or `failed` (the analysis itself broke).
+        artefacts: name and sha256 of everything that it was given.
+        fields: field → value, uncertainty, lower, upper (None where not stated) and unit; also of fields that are no outcome.
+        flags: what a person should know before trusting the values.
+        diagnostics: name → number, None where it came out as none (NaN, infinity).
+        figure: name, sha256, size, media_type of the data of its figure, or None.
+        environment: library versions and machine type.
+        error: why it refused or failed, or why its figure could not be kept; else None.
+    """
+
+    kind: ClassVar[str] = "analysis.recorded"
+    analysis: str
+    experiment: int
+    step: int
+    command: str
+    name: str
+    status: Literal["succeeded", "refused", "failed"]
+    artefacts: list[Json]
+    fields: dict[str, Json]
+    flags: list[str]
+    diagnostics: dict[str, float | None]
+    figure: Json | None
+    environment: Json
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -213,9 +254,13 @@ class ObservationRecorded(Event):
         value, uncertainty: in `unit`; the standard uncertainty may be unknown.
         unit: the outcome's declared unit.
         source: which source it comes from.
-        status: `valid`, `flagged` or `retracted`.
+        status: `valid`, `flagged` (it counts like a valid one, and a person should look before trusting it) or
+            `retracted` (it no longer counts).
         command: which command it comes from.
         supersedes: id of the observation whose place it takes, or None.
+        lower, upper: ends of the 95 % interval in `unit`, or None where none was stated.
+        flags: what a person should know before trusting the value, in words.
+        analysis: id of the analysis that gave it, or None where the instrument itself did.
     """
 
     kind: ClassVar[str] = "observation.recorded"
@@ -229,6 +274,25 @@ class ObservationRecorded(Event):
     status: Literal["valid", "flagged", "retracted"]
     command: str
     supersedes: str | None = None
+    # Rows written before these were known read back as what they said: nothing of the kind.
+    lower: float | None = None
+    upper: float | None = None
+    flags: list[str] = field(default_factory=list)
+    analysis: str | None = None
+
+
+@dataclass(frozen=True)
+class ExperimentFailing(Event):
+    """An experiment has failed; the steps that follow a failure come before it is finished.
+
+    Attributes:
+        experiment: its number.
+        reason: why.
+    """
+
+    kind: ClassVar[str] = "experiment.failing"
+    experiment: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -309,7 +373,9 @@ EVENTS: dict[str, type[Event]] = {
         ExperimentStarted,
         CommandIntended,
         CommandSettled,
+        AnalysisRecorded,
         ObservationRecorded,
+        ExperimentFailing,
         ExperimentFinished,
         QuestionOpened,
         ModelVersionRecorded,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from sdl.errors import InputError, LedgerError, listed
 from sdl.ledger.events import EpochRaised, ObservationRecorded, RoundOpened, VersionRecorded
 from sdl.ledger.ledger import rows_of
-from sdl.ledger.queries import tables_of
+from sdl.ledger.queries import counting_observations, tables_of
 
 if TYPE_CHECKING:
     from sdl.ledger.ledger import Ledger, Row
@@ -86,6 +86,9 @@ def export(ledger: Ledger, name: str, format: Format, path: Path) -> None:  # no
 
 def experiment_table(ledger: Ledger, name: str) -> ExperimentTable:
     """Return one row an experiment: number, state, round, source, sample, parameters, outcomes, times.
+
+    An outcome has five columns: its value, its standard uncertainty, the ends of its 95 % interval, and its flags (`; `
+    between them). An empty cell means: not stated, or no flags. A retracted observation leaves all five empty.
 
     Raises:
         InputError: there is no such campaign.
@@ -161,8 +164,8 @@ def _table(campaign: _Campaign) -> ExperimentTable:
         declared = {**_mapping(data, "objectives"), **_mapping(data, "outcome_constraints")}
         for name, spec in declared.items():
             _add_outcome(table, name, _unit(spec))
-    estimates = _estimates(campaign.rows)
-    for event in estimates.values():
+    observed = counting_observations(campaign.rows)
+    for event in observed.values():
         _add_outcome(table, event.outcome, event.unit)
     for name, kind in _AFTER:
         table.add(("column", name), name, kind)
@@ -181,9 +184,13 @@ def _table(campaign: _Campaign) -> ExperimentTable:
             key, header, kind = _parameter(name, specs.get(name))
             table.add(key, header, kind)
             table.put(number, key, value)
-    for event in estimates.values():
-        table.put(event.experiment, ("outcome", event.outcome, event.unit), event.value)
-        table.put(event.experiment, ("uncertainty", event.outcome, event.unit), event.uncertainty)
+    for event in observed.values():
+        of = (event.outcome, event.unit)
+        table.put(event.experiment, ("outcome", *of), event.value)
+        table.put(event.experiment, ("uncertainty", *of), event.uncertainty)
+        table.put(event.experiment, ("lower", *of), event.lower)
+        table.put(event.experiment, ("upper", *of), event.upper)
+        table.put(event.experiment, ("flags", *of), _flags(event))
     return table.table()
 
 
@@ -197,6 +204,16 @@ def _parameter(name: str, spec: object) -> tuple[tuple[str, ...], str, _Kind]:
 def _add_outcome(table: _Columns, name: str, unit: str) -> None:
     table.add(("outcome", name, unit), _header(name, unit), "number")
     table.add(("uncertainty", name, unit), _header(f"{name} standard uncertainty", unit), "number")
+    table.add(("lower", name, unit), _header(f"{name} 95 % lower", unit), "number")
+    table.add(("upper", name, unit), _header(f"{name} 95 % upper", unit), "number")
+    table.add(("flags", name, unit), f"{name} flags", "text")
+
+
+def _flags(event: ObservationRecorded) -> str | None:
+    """Return an observation's flags in one cell; None where it has none."""
+    if event.status != "flagged":
+        return None
+    return "; ".join(event.flags) or "flagged"
 
 
 def _header(name: str, unit: str) -> str:
@@ -212,19 +229,6 @@ def _mapping(data: object, *keys: str) -> Mapping[str, Any]:
     for key in keys:
         data = data.get(key) if isinstance(data, Mapping) else None
     return data if isinstance(data, Mapping) else {}
-
-
-def _estimates(rows: list[Row]) -> dict[tuple[int, str], ObservationRecorded]:
-    """Return the observation that counts for each (experiment, outcome): the last one, unless it was retracted."""
-    found: dict[tuple[int, str], ObservationRecorded] = {}
-    for row in rows:
-        if isinstance(row.event, ObservationRecorded):
-            key = (row.event.experiment, row.event.outcome)
-            if row.event.status == "retracted":
-                found.pop(key, None)
-            else:
-                found[key] = row.event
-    return found
 
 
 def _version_of_round(rows: list[Row]) -> dict[int, Mapping[str, Any]]:
@@ -260,6 +264,7 @@ def _everything(campaign: _Campaign) -> dict[str, Any]:
         "steps": tables["steps"],
         "commands": [{**c, "artefacts": artefacts.get(c["id"], [])} for c in tables["commands"]],
         "observations": tables["observations"],
+        "analyses": tables["analyses"],
         "questions": tables["questions"],
         "model_versions": tables["model_versions"],
         "journal": [

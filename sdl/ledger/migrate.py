@@ -12,8 +12,8 @@ from sdl.errors import LedgerError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-HEAD = "0001"
-KNOWN = ("0001",)
+HEAD = "0002"
+KNOWN = ("0001", "0002")
 """All schema revisions, oldest first; the last is the present one."""
 
 

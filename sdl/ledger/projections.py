@@ -9,12 +9,14 @@ from sqlalchemy import bindparam, delete, insert, update
 from sdl.errors import LedgerError
 from sdl.ledger import tables as t
 from sdl.ledger.events import (
+    AnalysisRecorded,
     CampaignCreated,
     CampaignEnded,
     CommandIntended,
     CommandSettled,
     EpochRaised,
     Event,
+    ExperimentFailing,
     ExperimentFinished,
     ExperimentStarted,
     ModelVersionRecorded,
@@ -111,6 +113,8 @@ def _changes(campaign: str, seq: int, at: str, event: Event) -> Iterator[_Change
         case ExperimentStarted():
             values = {"state": "running", "source": event.source, "sample": event.sample, "started": at}
             yield _experiment(campaign, event.experiment, **values)
+        case ExperimentFailing():
+            yield _experiment(campaign, event.experiment, reason=event.reason)
         case ExperimentFinished():
             yield _experiment(campaign, event.experiment, state=event.state, reason=event.reason, finished=at)
         case CommandIntended():
@@ -119,7 +123,10 @@ def _changes(campaign: str, seq: int, at: str, event: Event) -> Iterator[_Change
             yield from _settled(campaign, event)
         case ObservationRecorded():
             body = {k: v for k, v in event.body().items() if k != "observation"}
+            body["flags"] = canonical(event.flags)
             yield _add(t.observations, campaign=campaign, id=event.observation, **body)
+        case AnalysisRecorded():
+            yield _analysed(campaign, event)
         case QuestionOpened():
             body = {k: v for k, v in event.body().items() if k != "question"}
             yield _add(t.questions, campaign=campaign, id=event.question, state="open", **body)
@@ -170,6 +177,14 @@ def _proposed(campaign: str, event: RoundProposed) -> Iterator[_Change]:
         )
 
 
+def _analysed(campaign: str, event: AnalysisRecorded) -> _Change:
+    body = {k: v for k, v in event.body().items() if k != "analysis"}
+    for name in ("artefacts", "fields", "flags", "diagnostics", "environment"):
+        body[name] = canonical(body[name])
+    body["figure"] = None if event.figure is None else canonical(event.figure)
+    return _add(t.analyses, campaign=campaign, id=event.analysis, **body)
+
+
 def _intended(campaign: str, event: CommandIntended) -> Iterator[_Change]:
     yield _add(
         t.commands,
@@ -185,19 +200,22 @@ def _intended(campaign: str, event: CommandIntended) -> Iterator[_Change]:
         digest=event.digest,
         epoch=event.epoch,
         state="open",
+        members=canonical(event.members) if event.members else None,
+        destination=event.destination,
     )
-    # A retry takes the step over.
-    yield _DROP_STEP, {"of_campaign": campaign, "of_experiment": event.experiment, "of_step": event.step}
-    yield _add(
-        t.steps,
-        campaign=campaign,
-        experiment=event.experiment,
-        step=event.step,
-        instrument=event.instrument,
-        action=event.action,
-        command=event.command,
-        state="open",
-    )
+    for experiment, step in ((event.experiment, event.step), *event.members):
+        # A retry takes the step over.
+        yield _DROP_STEP, {"of_campaign": campaign, "of_experiment": experiment, "of_step": step}
+        yield _add(
+            t.steps,
+            campaign=campaign,
+            experiment=experiment,
+            step=step,
+            instrument=event.instrument,
+            action=event.action,
+            command=event.command,
+            state="open",
+        )
 
 
 def _settled(campaign: str, event: CommandSettled) -> Iterator[_Change]:
@@ -210,6 +228,7 @@ def _settled(campaign: str, event: CommandSettled) -> Iterator[_Change]:
         "duration": event.duration,
         "simulated": event.simulated,
         "how": event.how,
+        "failed_samples": canonical(dict(event.failed_samples)) if event.failed_samples else None,
     }
     yield _COMMAND, {"of_campaign": campaign, "of_id": event.command, **values}
     # Only where no retry took the step over meanwhile: a late answer says nothing of the newer command.

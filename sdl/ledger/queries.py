@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
 from sdl.ledger import tables as t
+from sdl.ledger.events import ObservationRecorded
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Select, Table
 
-    from sdl.ledger.ledger import Ledger
+    from sdl.ledger.ledger import Ledger, Row
 
 _JSON = {
     "settings",
@@ -28,7 +29,24 @@ _JSON = {
     "samples",
     "result",
     "gates",
+    "artefacts",
+    "fields",
+    "flags",
+    "figure",
 }
+
+
+def counting_observations(rows: Iterable[Row]) -> dict[tuple[int, str], ObservationRecorded]:
+    """Return the observation that counts for each (experiment, outcome): the last one, unless it was retracted."""
+    found: dict[tuple[int, str], ObservationRecorded] = {}
+    for row in rows:
+        if isinstance(row.event, ObservationRecorded):
+            key = (row.event.experiment, row.event.outcome)
+            if row.event.status == "retracted":
+                found.pop(key, None)
+            else:
+                found[key] = row.event
+    return found
 
 
 def decoded(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -129,6 +129,9 @@ commands = Table(
     Column("duration", Float),
     Column("simulated", Boolean),
     Column("how", String(20)),
+    Column("members", Text),  # NULL where the command is one experiment's alone
+    Column("destination", String(100)),
+    Column("failed_samples", Text),  # NULL for none
     Index("commands_of_campaign", "campaign", "experiment", "step"),
 )
 
@@ -146,6 +149,29 @@ observations = Table(
     Column("status", String(20), nullable=False),
     Column("command", String(36), nullable=False),
     Column("supersedes", String(300)),
+    Column("lower", Float),
+    Column("upper", Float),
+    Column("flags", Text, nullable=False),
+    Column("analysis", String(100)),
+)
+
+analyses = Table(
+    "analyses",
+    metadata,
+    Column("campaign", String(100), primary_key=True),
+    Column("id", String(100), primary_key=True),
+    Column("experiment", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("command", String(36), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("artefacts", Text, nullable=False),
+    Column("fields", Text, nullable=False),
+    Column("flags", Text, nullable=False),
+    Column("diagnostics", Text, nullable=False),
+    Column("figure", Text),
+    Column("environment", Text, nullable=False),
+    Column("error", Text),
 )
 
 artefacts = Table(
@@ -190,6 +216,7 @@ PROJECTIONS = (
     steps,
     commands,
     observations,
+    analyses,
     artefacts,
     questions,
     model_versions,

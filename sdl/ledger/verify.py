@@ -14,7 +14,7 @@ from sqlalchemy.types import NullType
 
 from sdl.errors import InputError, LedgerError
 from sdl.ledger import tables as t
-from sdl.ledger.events import CommandSettled, Event, VersionRecorded, event_of
+from sdl.ledger.events import AnalysisRecorded, CommandSettled, Event, VersionRecorded, event_of
 from sdl.ledger.heads import Head, head_in_file, noted_heads
 from sdl.ledger.ledger import GENESIS, row_hash
 from sdl.ledger.projections import project
@@ -321,6 +321,7 @@ def _projections(
 def _artefacts(ledger: Ledger, events: Iterable[Event]) -> tuple[list[Finding], int]:
     """Read every artefact that a row names; return what is wrong, and how many are whole."""
     named: dict[tuple[str, int | None], str] = {}
+    by_command: set[str] = set()
     findings = []
     for event in events:
         try:
@@ -328,6 +329,17 @@ def _artefacts(ledger: Ledger, events: Iterable[Event]) -> tuple[list[Finding], 
                 for artefact in event.artefacts:
                     key = (str(artefact["sha256"]), artefact["size"])
                     named.setdefault(key, f"artefact {artefact['name']} of command {event.command}")
+                    by_command.add(key[0])
+            elif isinstance(event, AnalysisRecorded):
+                for (
+                    artefact
+                ) in event.artefacts:  # the command named them with their size, unless somebody wrote otherwise
+                    if artefact["sha256"] not in by_command:
+                        where = f"artefact {artefact['name']} of analysis {event.analysis}"
+                        named.setdefault((str(artefact["sha256"]), None), where)
+                if event.figure is not None:
+                    key = (str(event.figure["sha256"]), event.figure["size"])
+                    named.setdefault(key, f"figure of analysis {event.analysis}")
             elif isinstance(event, VersionRecorded):
                 for file, sha256 in event.files.items():
                     named.setdefault((str(sha256), None), f"file {file} of version {event.version}")

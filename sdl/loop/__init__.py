@@ -5,7 +5,9 @@ from sdl.loop.decide import (
     Continue,
     Decision,
     End,
+    Fail,
     Finish,
+    Gather,
     Observe,
     Propose,
     RunStep,
@@ -13,11 +15,14 @@ from sdl.loop.decide import (
     Start,
     best,
     decide,
+    failed,
     finished_because,
     next_step,
     target_reached,
+    used_up,
 )
-from sdl.loop.plan import Constant, FromParameter, Gives, Plan, StepPlan
+from sdl.loop.loads import Load, WakeAt
+from sdl.loop.plan import Constant, FromParameter, Gives, Plan, Shared, StepPlan
 from sdl.loop.state import CampaignState, CommandState, ExperimentRecord
 
 __all__ = [
@@ -29,19 +34,26 @@ __all__ = [
     "Decision",
     "End",
     "ExperimentRecord",
+    "Fail",
     "Finish",
     "FromParameter",
+    "Gather",
     "Gives",
+    "Load",
     "Observe",
     "Plan",
     "Propose",
     "RunStep",
     "Settle",
+    "Shared",
     "Start",
     "StepPlan",
+    "WakeAt",
     "best",
     "decide",
+    "failed",
     "finished_because",
     "next_step",
     "target_reached",
+    "used_up",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sdl.loop.loads import Load, WakeAt, loads
 from sdl.objective import best_of
 from sdl.planners import round_seed
 from sdl.units import convert, convert_difference
@@ -47,7 +48,7 @@ class End:
     reason: str
 
 
-Decision = Propose | Start | Continue | End
+Decision = Propose | Start | Continue | Load | WakeAt | End
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,21 @@ class Finish:
     reason: str | None
 
 
-StepDecision = RunStep | Settle | Observe | Block | Finish
+@dataclass(frozen=True)
+class Gather:
+    """Wait for the command that the experiment shares with others: until it is sent, or until it is settled."""
+
+    step: StepPlan
+
+
+@dataclass(frozen=True)
+class Fail:
+    """The experiment has failed, and steps that clear up come before it is over."""
+
+    reason: str
+
+
+StepDecision = RunStep | Gather | Settle | Observe | Block | Fail | Finish
 
 
 def decide(plan: Plan, state: CampaignState, now: float, live: Collection[int] = ()) -> tuple[Decision, ...]:
@@ -96,10 +111,9 @@ def decide(plan: Plan, state: CampaignState, now: float, live: Collection[int] =
     Args:
         plan: the campaign.
         state: its journal so far.
-        now: the present moment. Nothing here depends on it yet; waiting times and deadlines will.
+        now: the present moment; how long a load waits for others depends on it.
         live: experiments that this process is carrying out.
     """
-    del now
     running = state.in_state("running")
     # In the order in which their open commands were sent, so that queues form again as they were.
     sent = {c.intended.experiment: c.seq for c in state.open_commands()}
@@ -110,13 +124,16 @@ def decide(plan: Plan, state: CampaignState, now: float, live: Collection[int] =
     free = plan.concurrency - sum(not e.is_blocked for e in running)
     left = plan.budget - state.started
     if over is None:
-        starts = proposed[: max(0, min(free, left))]
+        starts = _supplied(plan, state, proposed[: max(0, min(free, left))])
         decisions += [Start(e.number) for e in starts]
         wanted = min(free, left) - len(starts)
         if wanted > 0 and len(starts) == len(proposed):
             round_ = _next_round(plan, state, wanted)
             if round_ is not None:
                 decisions.append(round_)
+    # Who begins now may still join, so loads are looked at when nothing else is left to do.
+    if not decisions:
+        decisions += loads(plan, state, now, live)
     if decisions or any(not e.is_blocked for e in running):
         return tuple(decisions)
     blocked = [e for e in running if e.is_blocked]
@@ -143,22 +160,54 @@ def _next_round(plan: Plan, state: CampaignState, wanted: int) -> Propose | None
 
 def next_step(plan: Plan, record: ExperimentRecord) -> StepDecision:
     """Return what an experiment that was started needs next."""
+    if record.failing is not None:
+        return _clear_up(plan, record, record.failing)
     for step in plan.steps:
         command = record.commands.get(step.index)
-        if command is None or command.status == "not_started":
-            return RunStep(step)
-        if command.status == "open":
-            return Settle(command)
-        if command.status == "unknown":
-            return Block(command)
-        if command.status in {"failed", "aborted"}:
-            settled = command.settled
-            said = settled.error if settled is not None and settled.error else command.status
-            where = f"{step.instrument}.{step.action.name}"
-            return Finish("failed" if command.status == "failed" else "aborted", f"{where}: {said}")
+        if (decision := _to_settle(record, step, command)) is not None:
+            return decision
+        if command is None:
+            continue
+        if command.status == "aborted":
+            return Finish("aborted", _said(step, command))
+        if command.status == "failed":
+            return failed(plan, record, _said(step, command))
         if any(g.outcome not in record.outcomes for g in step.gives):
             return Observe(step, command)
     return Finish("done", None)
+
+
+def failed(plan: Plan, record: ExperimentRecord, reason: str) -> Fail | Finish:
+    """Return how an experiment that failed goes on: steps that clear up come first where there is something to clear up."""
+    return Fail(reason) if plan.on_failure and record.has_begun else Finish("failed", reason)
+
+
+def _clear_up(plan: Plan, record: ExperimentRecord, reason: str) -> StepDecision:
+    for step in plan.on_failure:
+        command = record.commands.get(step.index)
+        if (decision := _to_settle(record, step, command)) is not None:
+            return decision
+        if command is not None and command.status == "aborted":
+            return Finish("aborted", f"{reason}; then {_said(step, command)}")
+        if command is not None and command.status == "failed":
+            return Finish("failed", f"{reason}; the sample could not be cleared away: {_said(step, command)}")
+    return Finish("failed", reason)
+
+
+def _to_settle(record: ExperimentRecord, step: StepPlan, command: CommandState | None) -> StepDecision | None:
+    """Return what a step needs before it is known what became of it; None where that is known."""
+    if command is None or command.status == "not_started":
+        return RunStep(step) if step.together is None else Gather(step)
+    if command.status == "open":
+        # Who shares a command leaves it to the first of them.
+        return Settle(command) if command.intended.experiment == record.number else Gather(step)
+    return Block(command) if command.status == "unknown" else None
+
+
+def _said(step: StepPlan, command: CommandState) -> str:
+    settled = command.settled
+    said = settled.error if settled is not None and settled.error else command.status
+    return f"{step.instrument}.{step.action.name}: {said}"
 
 
 def finished_because(plan: Plan, state: CampaignState) -> str | None:
@@ -167,7 +216,48 @@ def finished_because(plan: Plan, state: CampaignState) -> str | None:
         return reached
     if state.started >= plan.budget:
         return f"{plan.budget} experiments were started"
+    return used_up(plan, state)
+
+
+def used_up(plan: Plan, state: CampaignState) -> str | None:
+    """Say which consumable does not last for the next experiment, or None.
+
+    What every experiment that was begun takes in all counts as used, so that none runs dry on the way.
+    """
+    for record in state.in_state("proposed")[:1]:
+        left = _left(plan, state)
+        for name, amount in plan.needs(record.candidate).items():
+            if not _lasts(amount, left[name]):
+                unit, there = plan.stock[name].unit, max(left[name], 0.0)
+                return f"of '{name}' {there:g} {unit} are left and experiment {record.number} takes {amount:g} {unit}"
     return None
+
+
+def _left(plan: Plan, state: CampaignState) -> dict[str, float]:
+    """Return consumable → what is left of it, in the unit of the stock."""
+    left = {name: amount.value for name, amount in plan.stock.items()}
+    for record in state.experiments.values() if left else ():
+        if record.state != "proposed":
+            for name, amount in plan.needs(record.candidate).items():
+                left[name] -= amount
+    return left
+
+
+def _lasts(amount: float, left: float) -> bool:
+    return amount <= left + 1e-9 * amount  # sums of grams are not exact
+
+
+def _supplied(plan: Plan, state: CampaignState, proposed: list[ExperimentRecord]) -> list[ExperimentRecord]:
+    """Return the experiments, from the first, for which the consumables last."""
+    left, found = _left(plan, state), []
+    for record in proposed:
+        needs = plan.needs(record.candidate) if left else {}
+        if not all(_lasts(amount, left[name]) for name, amount in needs.items()):
+            break
+        for name, amount in needs.items():
+            left[name] -= amount
+        found.append(record)
+    return found
 
 
 def target_reached(plan: Plan, state: CampaignState) -> str | None:

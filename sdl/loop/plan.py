@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sdl.objective import Estimate
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sdl.driver import ActionSpec, FieldSpec
     from sdl.objective import Objective, OutcomeConstraint, Target
     from sdl.space import Candidate, Value
+    from sdl.units import Quantity
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,19 @@ class Gives:
 
 
 @dataclass(frozen=True)
+class Shared:
+    """How experiments share the command of a step.
+
+    Attributes:
+        wait: the longest that the first of them waits for others, s.
+        at_most: how many samples one command takes.
+    """
+
+    wait: float
+    at_most: int
+
+
+@dataclass(frozen=True)
 class StepPlan:
     """One step, ready to be carried out.
 
@@ -82,6 +96,8 @@ class StepPlan:
         analysis: name, or None.
         gives: the outcomes that the step gives.
         occurrence: how many earlier steps ask the same action of the same instrument.
+        destination: the place where the sample is afterwards, or None where it stays.
+        together: how experiments share its command, or None.
     """
 
     index: int
@@ -91,6 +107,8 @@ class StepPlan:
     analysis: str | None
     gives: tuple[Gives, ...]
     occurrence: int
+    destination: str | None = None
+    together: Shared | None = None
 
     def values(self, candidate: Mapping[str, Value]) -> dict[str, Any]:
         """Return the arguments for a candidate, in the action's units, in limits.
@@ -115,6 +133,8 @@ class Plan:
         targets: objective → bounds at which the campaign is over.
         seed: the campaign's.
         pool_size: how many candidates there are, or None where there is no pool.
+        on_failure: steps that follow where an experiment failed; their indices go on after those of `steps`.
+        stock: consumable → what there is of it when the campaign begins.
     """
 
     source: str
@@ -126,6 +146,20 @@ class Plan:
     targets: Mapping[str, Target]
     seed: int
     pool_size: int | None = None
+    on_failure: tuple[StepPlan, ...] = ()
+    stock: Mapping[str, Quantity] = field(default_factory=dict)
+
+    def step(self, index: int) -> StepPlan:
+        """Return a step by its index, those after a failure included."""
+        return (*self.steps, *self.on_failure)[index]
+
+    def needs(self, candidate: Candidate) -> dict[str, float]:
+        """Return consumable → what an experiment uses up of it, in the unit of the stock."""
+        total: dict[str, float] = {}
+        for step in self.steps:
+            for name, (amount, unit) in step.action.amounts(step.values(candidate)).items():
+                total[name] = total.get(name, 0.0) + convert(amount, unit, self.stock[name].unit)
+        return total
 
     @property
     def outcomes(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from sdl.ledger import (
     CommandIntended,
     CommandSettled,
     EpochRaised,
+    ExperimentFailing,
     ExperimentFinished,
     ExperimentStarted,
     ObservationRecorded,
@@ -57,6 +58,9 @@ class ExperimentRecord:
         outcomes: outcome → its valid estimate.
         reason: why it failed, or None.
         started, finished: UTC text, or None.
+        failing: why it has failed, while the steps that follow a failure are still to be done; or None.
+        touched: UTC text of the last row that changed it.
+        held: the places where its sample holds room; the last is where it is.
     """
 
     number: int
@@ -70,6 +74,14 @@ class ExperimentRecord:
     reason: str | None = None
     started: str | None = None
     finished: str | None = None
+    failing: str | None = None
+    touched: str = ""
+    held: tuple[str, ...] = ()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a command was carried out for it, so that there is something of it in the lab."""
+        return any(c.status not in {"open", "not_started"} for c in self.commands.values())
 
     @property
     def is_blocked(self) -> bool:
@@ -98,13 +110,14 @@ class CampaignState:
         self.last_moment: str | None = None
         self.news = 0
         """How many experiments came to an end since the last round was opened."""
-        self._by_command: dict[str, tuple[int, int]] = {}
+        self._by_command: dict[str, list[tuple[int, int]]] = {}
+        self._now = ""
         for row in rows:
             self.apply(row)
 
     def apply(self, row: Row) -> None:
         """Take one more row."""
-        self.last_moment = row.at
+        self.last_moment = self._now = row.at
         match row.event:
             case EpochRaised() as event:
                 self.epoch = event.epoch
@@ -121,16 +134,26 @@ class CampaignState:
                 self._change(
                     event.experiment, state="running", source=event.source, sample=event.sample, started=row.at
                 )
+            case ExperimentFailing() as event:
+                self._change(event.experiment, failing=event.reason)
             case ExperimentFinished() as event:
                 self._change(event.experiment, state=event.state, reason=event.reason, finished=row.at)
                 self.news += 1
             case CommandIntended() as event:
-                self._by_command[event.command] = (event.experiment, event.step)
-                self._command(event.experiment, event.step, CommandState(event, row.seq))
+                shared = [(event.experiment, event.step), *((m[0], m[1]) for m in event.members)]
+                self._by_command[event.command] = shared
+                for experiment, step in shared:
+                    self._command(experiment, step, CommandState(event, row.seq))
+                    if event.destination is not None:
+                        held = self.experiments[experiment].held
+                        self._change(experiment, held=(event.destination, *held))
             case CommandSettled() as event:
-                experiment, step = self._by_command[event.command]
-                command = self.experiments[experiment].commands[step]
-                self._command(experiment, step, replace(command, settled=event))
+                for experiment, step in self._by_command[event.command]:
+                    record = self.experiments[experiment]
+                    self._command(
+                        experiment, step, replace(record.commands[step], settled=_of_sample(event, record.sample))
+                    )
+                    self._moved(experiment, record.commands[step].intended.destination, event.status)
             case ObservationRecorded() as event:
                 outcomes = dict(self.experiments[event.experiment].outcomes)
                 if event.status == "retracted":
@@ -146,7 +169,13 @@ class CampaignState:
                 pass  # versions and creation do not bear on what to do next
 
     def _change(self, number: int, **values: Any) -> None:  # noqa: ANN401  fields of the record
-        self.experiments[number] = replace(self.experiments[number], **values)
+        self.experiments[number] = replace(self.experiments[number], touched=self._now, **values)
+
+    def _moved(self, number: int, destination: str | None, status: str) -> None:
+        if destination is None or status == "unknown":
+            return
+        held = self.experiments[number].held
+        self._change(number, held=(destination,) if status == "succeeded" else held[1:])
 
     def _command(self, number: int, step: int, command: CommandState) -> None:
         self._change(number, commands={**self.experiments[number].commands, step: command})
@@ -156,10 +185,16 @@ class CampaignState:
         """How many experiments were started, whatever became of them."""
         return sum(e.state != "proposed" for e in self.experiments.values())
 
+    def members(self, command: str) -> list[int]:
+        """Return the experiments that share a command, in the order of its samples; mostly one."""
+        return [number for number, _ in self._by_command[command]]
+
     def open_commands(self) -> list[CommandState]:
         """Return the commands of which nobody has said yet what became of them, in the order in which they were sent."""
-        running = (c for e in self.in_state("running") for c in e.commands.values() if c.status == "open")
-        return sorted(running, key=lambda c: c.seq)
+        running = {
+            c.intended.command: c for e in self.in_state("running") for c in e.commands.values() if c.status == "open"
+        }
+        return sorted(running.values(), key=lambda c: c.seq)
 
     def in_state(self, *states: ExperimentState) -> list[ExperimentRecord]:
         """Return the experiments in one of the states, in order of number."""
@@ -188,3 +223,10 @@ class CampaignState:
             if r.proposed is not None
         )
         return History(tuple(trials), rounds)
+
+
+def _of_sample(event: CommandSettled, sample: str) -> CommandSettled:
+    """Return what became of a command for one of its samples."""
+    if event.status != "succeeded" or sample not in event.failed_samples:
+        return event
+    return replace(event, status="failed", error=event.failed_samples[sample])

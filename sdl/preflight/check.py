@@ -48,7 +48,7 @@ def check_draft(draft: Draft, *, simulate: bool = False, world_seed: int | None 
     """Check what was read of a campaign; see `check`."""
     lab = check_lab(draft, simulate=simulate, world_seed=world_seed)
     planner, settings = _planner(draft)
-    steps = {name: check_steps(draft, name, protocol, lab) for name, protocol in draft.sources.items()}
+    steps = {name: check_steps(draft, protocol, lab) for name, protocol in draft.sources.items()}
     _outcomes(draft)
     if planner is not None and draft.space is not None:
         wanted = refusals(
@@ -63,7 +63,7 @@ def check_draft(draft: Draft, *, simulate: bool = False, world_seed: int | None 
     campaign = draft.finished()
     if lab is None or planner is None or settings is None or len(steps) != 1:
         raise FileProblems(draft.problems)
-    source, protocol = next(iter(steps.items()))
+    source, (protocol, failing) = next(iter(steps.items()))
     space = campaign.space
     plan = Plan(
         source=source,
@@ -75,6 +75,8 @@ def check_draft(draft: Draft, *, simulate: bool = False, world_seed: int | None 
         targets=campaign.stop.target,
         seed=campaign.seed,
         pool_size=None if space.pool is None else len(space.pool),
+        on_failure=failing,
+        stock=lab.consumables,
     )
     problem = Problem(
         space=space,
@@ -105,7 +107,7 @@ def _outcomes(draft: Draft) -> None:
     reader = draft.reader()
     given: dict[str, tuple[Any, ...]] = {}
     used: set[str] = set()
-    for steps in draft.sources.values():
+    for steps in (*draft.sources.values(), draft.on_failure):
         for step in steps:
             used |= {a.parameter for a in step.arguments.values() if isinstance(a, Reference)}
             for outcome in step.gives:

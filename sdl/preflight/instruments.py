@@ -52,7 +52,7 @@ def check_lab(draft: Draft, *, simulate: bool, world_seed: int | None) -> LabPla
                 )
     if world_seed is not None:
         world["seed"] = world_seed
-    return LabPlan(spec.name, clock, world, instruments)
+    return LabPlan(spec.name, clock, world, instruments, spec.places, spec.containers, spec.consumables)
 
 
 def _instrument(
@@ -87,7 +87,7 @@ def _instrument(
     reader.problems.extend(replace(p, message=_masked(p.message, secrets)) for p in found)
     if settings is None or description is None:
         return None
-    return InstrumentPlan(spec.name, name, driver, settings, description)
+    return InstrumentPlan(spec.name, name, driver, settings, description, spec.place)
 
 
 def _masked(message: str, secrets: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sdl import __version__
 from sdl.analysis import analysis_names
 from sdl.campaign.load import CONSTRAINTS, PARAMETERS
-from sdl.campaign.model import ClockSpec
+from sdl.campaign.model import ClockSpec, PlaceSpec
 from sdl.driver import driver_names, get_driver
 from sdl.errors import DriverError
 from sdl.objective import Objective, OutcomeConstraint, Target
@@ -64,6 +64,16 @@ def campaign_schema() -> Json:
                 "description": "outcome: field of the action's result or of the analysis",
                 "additionalProperties": {"type": "string"},
             },
+            "together": _object(
+                {
+                    "wait": {
+                        "type": ["string", "number"],
+                        "description": "longest that the first sample waits, '24 h'",
+                    },
+                    "at_most": {"type": "integer", "minimum": 1},
+                },
+                ["wait"],
+            ),
         },
         ["instrument", "action"],
     )
@@ -92,6 +102,7 @@ def campaign_schema() -> Json:
                 "additionalProperties": definitions.of(OutcomeConstraint, "outcome_constraint"),
             },
             "protocol": protocol,
+            "on_failure": {**protocol, "description": "steps that follow where an experiment failed"},
             "sources": {
                 "type": "object",
                 "minProperties": 1,
@@ -141,12 +152,18 @@ def _lab(definitions: _Definitions) -> Json:
         try:
             driver = get_driver(name)
         except DriverError:
-            instruments.append(_object({"driver": {"const": name}, "settings": {"type": "object"}}, ["driver"]))
+            spec = {"driver": {"const": name}, "settings": {"type": "object"}, "place": {"type": "string"}}
+            instruments.append(_object(spec, ["driver"]))
             continue
         settings = definitions.of(driver.settings_model, f"driver.{name}")
         needed = any(f.is_required() for f in driver.settings_model.model_fields.values())
         required = ["driver", "settings"] if needed else ["driver"]
-        instruments.append(_object({"driver": {"const": name}, "settings": settings}, required))
+        spec = {
+            "driver": {"const": name},
+            "settings": settings,
+            "place": {"type": "string", "description": "where it works on samples: one of 'places'"},
+        }
+        instruments.append(_object(spec, required))
     definitions.all["lab"] = _object(
         {
             "name": {"type": "string"},
@@ -161,6 +178,18 @@ def _lab(definitions: _Definitions) -> Json:
             },
             "instruments": {"type": "object", "minProperties": 1, "additionalProperties": {"oneOf": instruments}},
             "allow_real": {"type": "boolean", "default": False},
+            "places": {"type": "object", "additionalProperties": definitions.of(PlaceSpec, "place")},
+            "containers": {
+                "type": "object",
+                "additionalProperties": _object(
+                    {"stands": {"type": ["string", "number"], "description": "a temperature, '1200 degC'"}}, ["stands"]
+                ),
+            },
+            "consumables": {
+                "type": "object",
+                "description": "what there is of each when the campaign begins",
+                "additionalProperties": {"type": ["string", "number"]},
+            },
         },
         ["instruments"],
     )

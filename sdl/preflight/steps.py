@@ -11,7 +11,8 @@ import numpy as np
 from sdl.analysis import get_analysis
 from sdl.campaign import Reference
 from sdl.errors import InputError, UnitError, brief, listed, near_miss
-from sdl.loop import Constant, FromParameter, Gives, StepPlan
+from sdl.loop import Constant, FromParameter, Gives, Shared, StepPlan
+from sdl.preflight.samples import SampleWalk, check_room
 from sdl.space import Categorical, Continuous, Discrete, Integer
 from sdl.units import DIMENSIONLESS, convert, is_compatible, read_quantity
 
@@ -28,17 +29,27 @@ UNCERTAINTY = "_uncertainty"
 """A result field with this ending holds the standard uncertainty of the field before it."""
 
 
-def check_steps(draft: Draft, source: str, steps: Sequence[Step], lab: LabPlan | None) -> tuple[StepPlan, ...]:
-    """Return the steps ready to be carried out; problems are noted in the draft."""
-    del source
+def check_steps(
+    draft: Draft, steps: Sequence[Step], lab: LabPlan | None
+) -> tuple[tuple[StepPlan, ...], tuple[StepPlan, ...]]:
+    """Return the protocol's steps ready to be carried out, and those that follow a failure; problems are noted in the draft."""
     checker = _Checker(draft, draft.reader(), lab)
+    every = [*steps, *draft.on_failure]
     plans: list[StepPlan] = []
-    for step in steps:
-        occurrence = sum(s.instrument == step.instrument and s.action == step.action for s in steps[: len(plans)])
-        plan = checker.step(step, len(plans), occurrence)
+    for index, step in enumerate(every):
+        occurrence = sum(s.instrument == step.instrument and s.action == step.action for s in every[:index])
+        plan = checker.step(step, index, occurrence)
         if plan is not None:
             plans.append(plan)
-    return tuple(plans)
+    if lab is None or len(plans) < len(every):
+        return tuple(plans), ()  # something was found wrong: what follows from the whole way is not known
+    walk = SampleWalk(draft, lab, checker.extremes)
+    protocol = walk.protocol(steps, plans[: len(steps)])
+    route = walk.route
+    failing = walk.after_failure(draft.on_failure, plans[len(steps) :])
+    if draft.stop is not None:
+        check_room(draft.reader(), lab.places, (route, walk.route), draft.concurrency, draft.stop.experiments)
+    return protocol, failing
 
 
 @dataclass
@@ -54,7 +65,10 @@ class _Checker:
             return None
         arguments = self._arguments(step, action)
         gives = self._gives(step, action)
-        return StepPlan(index, step.instrument, action, arguments, step.analysis, gives, occurrence)
+        together = None
+        if step.together is not None:
+            together = Shared(step.together.wait, step.together.at_most or action.samples)
+        return StepPlan(index, step.instrument, action, arguments, step.analysis, gives, occurrence, together=together)
 
     def _action(self, step: Step) -> ActionSpec | None:
         spec = self.draft.lab
@@ -162,6 +176,11 @@ class _Checker:
             )
             return None
         return FromParameter(reference.parameter, parameter.unit, spec)
+
+    def extremes(self, name: str) -> list[float]:
+        """Return the values of a numerical parameter at which a limit could be broken; none for another."""
+        parameter = self.draft.parameters.get(name)
+        return [] if parameter is None or isinstance(parameter, Categorical) else self._extremes(name, parameter)
 
     def _extremes(self, name: str, parameter: Continuous | Integer | Discrete) -> list[float]:
         """Return the values at which a limit could be broken: rows of the pool, else bounds and levels."""

@@ -1,0 +1,278 @@
+"""Samples on a line: places hold so many, experiments share a command, a failed sample is cleared away, a consumable runs out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+import pytest
+from enginekit import Diary, run
+
+from sdl.driver import Context, Instrument, Limits, Role, Unit, Use, action
+from sdl.errors import InstrumentFault, NameInUseError
+from sdl.ledger import CommandIntended, CommandSettled, ExperimentFailing, ExperimentFinished
+
+
+@dataclass
+class Record:
+    """What really happened: who was where, and what was fired together."""
+
+    at: dict[str, str] = field(default_factory=dict)
+    most: Counter[str] = field(default_factory=Counter)
+    fired: list[tuple[tuple[str, ...], float]] = field(default_factory=list)
+    cracks: set[int] = field(default_factory=set)
+    drops: set[int] = field(default_factory=set)
+    read_wrong: set[int] = field(default_factory=set)
+
+    def put(self, sample: str, place: str) -> None:
+        self.at[sample] = place
+        for name, number in Counter(self.at.values()).items():
+            self.most[name] = max(self.most[name], number)
+
+
+RECORD = Record()
+
+
+class Maker(Instrument):
+    """Makes samples of powder."""
+
+    nature = "simulated"
+
+    @action(effect="irreversible", duration="10 min", uses=[Use("powder", "mass")])
+    async def make(self, ctx: Context, mass: Annotated[float, Unit("g"), Limits(0, 10)]) -> None:
+        """Make a sample."""
+        assert ctx.place == "bench"
+        RECORD.put(ctx.sample, "bench")
+        await ctx.sleep(600)
+
+
+class Arm(Instrument):
+    """Carries samples."""
+
+    nature = "simulated"
+
+    @action(effect="irreversible", duration="1 min")
+    async def move(self, ctx: Context, to: Annotated[str, Role("place")]) -> None:
+        """Carry a sample to a place."""
+        await ctx.sleep(60)
+        if ctx.command.experiment in RECORD.drops and to == "rack":
+            raise InstrumentFault("the gripper lost the sample")
+        RECORD.put(ctx.sample, to)
+
+
+@dataclass(frozen=True)
+class Fired:
+    """What the kiln says."""
+
+    peak: Annotated[float, Unit("degC")]
+
+
+class Kiln(Instrument):
+    """Fires three samples at once."""
+
+    nature = "simulated"
+    hours: ClassVar[float] = 5.0
+
+    @action(effect="irreversible", duration="5 h", samples=3)
+    async def fire(
+        self, ctx: Context, temperature: Annotated[float, Unit("degC"), Limits(20, 1400), Role("heats")]
+    ) -> Fired:
+        """Fire samples."""
+        assert all(RECORD.at[s] == "rack" for s in ctx.samples)
+        RECORD.fired.append((ctx.samples, temperature))
+        await ctx.sleep(3600 * self.hours)
+        for sample in ctx.samples:
+            if int(sample[-4:]) in RECORD.cracks:
+                ctx.sample_failed(sample, "it cracked")
+        return Fired(temperature)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What the gauge reads."""
+
+    size: Annotated[float, Unit("mm")]
+
+
+class Gauge(Instrument):
+    """Measures."""
+
+    nature = "simulated"
+
+    @action(effect="reads", duration="1 h")
+    async def measure(self, ctx: Context) -> Read:
+        """Measure a sample."""
+        assert RECORD.at[ctx.sample] == "gauge"
+        await ctx.sleep(3600)
+        return Read(float("nan") if ctx.command.experiment in RECORD.read_wrong else 1.0)
+
+
+CAMPAIGN = """
+name: line
+space:
+  parameters:
+    temperature: {type: discrete, values: [1000, 1100], unit: degC}
+    mass: {type: continuous, bounds: [1.9, 2.0], unit: g}
+objectives:
+  size: {goal: minimize, unit: mm}
+protocol:
+  - {instrument: maker, action: make, with: {mass: $mass}}
+  - {instrument: arm, action: move, with: {to: rack}}
+  - {instrument: kiln, action: fire, with: {temperature: $temperature}, together: {wait: 2 h}}
+  - {instrument: arm, action: move, with: {to: gauge}}
+  - {instrument: gauge, action: measure, gives: {size: size}}
+  - {instrument: arm, action: move, with: {to: shelf}}
+on_failure:
+  - {instrument: arm, action: move, with: {to: bin}}
+lab:
+  clock: {type: virtual}
+  places: {bench: {}, rack: {capacity: 6}, gauge: {}, shelf: {capacity: 99}, bin: {capacity: 99}}
+  consumables: {powder: 100 g}
+  instruments:
+    maker: {driver: maker, place: bench}
+    arm:   {driver: arm}
+    kiln:  {driver: kiln, place: rack}
+    gauge: {driver: gauge, place: gauge}
+concurrency: 6
+planner: {type: random}
+stop: {experiments: 12}
+"""
+
+
+@pytest.fixture
+def campaign(write, drivers):
+    """The line with instruments that record what they do."""
+    drivers(maker=Maker, arm=Arm, kiln=Kiln, gauge=Gauge)
+    RECORD.__init__()
+    return write("line.yaml", CAMPAIGN)
+
+
+def _firings(rows) -> list[CommandIntended]:
+    return [r.event for r in rows if isinstance(r.event, CommandIntended) and r.event.action == "fire"]
+
+
+def test_every_sample_goes_its_way_and_no_place_holds_more_than_it_can(campaign, tmp_path):
+    end, state, _ = run(campaign, tmp_path / "home")
+    assert end == ("done", "12 experiments were started")
+    assert [e.state for e in state.experiments.values()] == ["done"] * 12
+    assert RECORD.most["bench"] == RECORD.most["gauge"] == 1
+    assert RECORD.most["rack"] <= 6
+    assert set(RECORD.at.values()) == {"shelf"}
+    assert all(e.held == ("shelf",) for e in state.experiments.values())
+
+
+def test_samples_that_ask_the_same_are_fired_together(campaign, tmp_path):
+    _, state, rows = run(campaign, tmp_path / "home")
+    assert sum(len(samples) for samples, _ in RECORD.fired) == 12
+    assert max(len(samples) for samples, _ in RECORD.fired) == 3
+    for samples, temperature in RECORD.fired:
+        assert {state.experiments[int(s[-4:])].candidate["temperature"] for s in samples} == {temperature}
+    for event in _firings(rows):
+        assert len(event.members) + 1 == len(event.samples)
+        assert event.destination is None
+
+
+def test_all_alike_fill_the_kiln(campaign, tmp_path):
+    run(campaign, tmp_path / "home", "space.parameters.temperature.values=[1000, 1000.5]", "stop.experiments=6")
+    together = [len(s) for s, _ in RECORD.fired]
+    assert sum(together) == 6
+
+
+def test_the_first_waits_no_longer_than_it_must(campaign, tmp_path):
+    _, _, rows = run(campaign, tmp_path / "home", "protocol[2].together.wait=20 min")
+    done = {r.event.command: r for r in rows if isinstance(r.event, CommandSettled)}
+    arrived = {
+        r.event.experiment: datetime.fromisoformat(done[r.event.command].at)
+        for r in rows
+        if isinstance(r.event, CommandIntended) and r.event.step == 1
+    }
+    busy_until = None
+    for row in rows:
+        if not isinstance(row.event, CommandIntended) or row.event.action != "fire":
+            continue
+        members = [row.event.experiment, *(m[0] for m in row.event.members)]
+        waited = (datetime.fromisoformat(row.at) - min(arrived[m] for m in members)).total_seconds()
+        if waited > 1200:  # only ever for the kiln itself
+            assert busy_until is not None and datetime.fromisoformat(row.at) <= busy_until
+        busy_until = datetime.fromisoformat(done[row.event.command].at)
+
+
+def test_at_most_is_kept(campaign, tmp_path):
+    run(campaign, tmp_path / "home", "protocol[2].together={wait: 2 h, at_most: 2}")
+    assert max(len(samples) for samples, _ in RECORD.fired) == 2
+
+
+def test_one_that_cracks_does_not_spoil_its_neighbours(campaign, tmp_path):
+    RECORD.cracks = {2, 5}
+    end, state, rows = run(campaign, tmp_path / "home")
+    assert end[0] == "done"
+    states = {n: e.state for n, e in state.experiments.items()}
+    assert [n for n, s in states.items() if s == "failed"] == [2, 5]
+    assert state.experiments[2].reason == "kiln.fire: it cracked"
+    assert RECORD.at["line-0002"] == "bin" and RECORD.at["line-0001"] == "shelf"
+    assert [r.event.experiment for r in rows if isinstance(r.event, ExperimentFailing)] == [2, 5]
+
+
+def test_a_measurement_that_cannot_be_used_clears_the_gauge(campaign, tmp_path):
+    RECORD.read_wrong = {1, 2}
+    end, state, _ = run(campaign, tmp_path / "home")
+    assert end[0] == "done"
+    assert state.experiments[1].state == state.experiments[2].state == "failed"
+    assert RECORD.at["line-0001"] == "bin"
+    assert sum(e.state == "done" for e in state.experiments.values()) == 10
+
+
+def test_a_move_that_fails_leaves_the_sample_where_it_was(campaign, tmp_path):
+    RECORD.drops = {3}
+    end, state, _ = run(campaign, tmp_path / "home")
+    assert end[0] == "done"
+    assert state.experiments[3].state == "failed"
+    assert state.experiments[3].held == ("bin",)  # cleared away from the bench, where it had stayed
+    assert RECORD.at["line-0003"] == "bin"
+
+
+def test_what_cannot_be_cleared_away_is_said(campaign, tmp_path):
+    RECORD.drops = {3}
+    end, state, _ = run(campaign, tmp_path / "home", "on_failure[0].with.to=rack", "lab.places.rack.capacity=12")
+    assert end == (
+        "waiting",
+        "no sample can move: 'bench' holds 1 of 1: 'line-0003'; a person must clear a place",
+    )
+    assert "could not be cleared away: arm.move: the gripper lost" in state.experiments[3].reason
+
+
+def test_a_consumable_that_runs_out_ends_the_campaign_before_anybody_runs_dry(campaign, tmp_path):
+    end, state, _ = run(campaign, tmp_path / "home", "lab.consumables.powder=9 g")
+    assert end[0] == "done"
+    assert re.fullmatch(r"of 'powder' 1\.[0-9]+ g are left and experiment 5 takes 1\.9[0-9]+ g", end[1]), end
+    assert [e.state for e in state.experiments.values()][:4] == ["done"] * 4
+    assert len(RECORD.at) == 4
+
+
+def test_stopped_while_samples_gather_and_gone_on(campaign, tmp_path):
+    diary = Diary()
+
+    def steer(engine):
+        def watch(rows, view):
+            if any(isinstance(r.event, CommandSettled) for r in rows) and len(RECORD.at) == 3:
+                engine.stop("enough")
+
+        diary.recorded = watch
+
+    end, _, _ = run(campaign, tmp_path / "home", hooks=diary, steer=steer)
+    assert end == ("stopped", "enough")
+    end, state, rows = run(campaign, tmp_path / "home")
+    assert end[0] == "done"
+    assert sum(len(s) for s, _ in RECORD.fired) == 12
+    assert Counter(e.state for e in state.experiments.values()) == {"done": 12}
+    finished = [r.event.experiment for r in rows if isinstance(r.event, ExperimentFinished)]
+    assert sorted(finished) == list(range(1, 13))
+
+
+def test_another_stock_is_another_campaign(campaign, tmp_path):
+    run(campaign, tmp_path / "home", "stop.experiments=2")
+    with pytest.raises(NameInUseError, match=r"lab\.consumables\.powder: recorded '100 g', now '1 kg'"):
+        run(campaign, tmp_path / "home", "stop.experiments=2", "lab.consumables.powder=1 kg")
