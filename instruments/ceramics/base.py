@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from sdl.clock import utc_text
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 Store = Callable[[str, bytes, str], ArtefactRef]
 
 
-class CeramicsInstrument(Instrument):
-    """Base of the simulated ceramics instruments."""
+class WorldInstrument(Instrument):
+    """Base of instruments whose effects stand in the world's record."""
 
     nature = "simulated"
     world_settings = ("failure_rate",)
@@ -62,37 +62,45 @@ class CeramicsInstrument(Instrument):
             InstrumentFault: the effect failed.
         """
 
-    def sample_for(self, ctx: Context) -> Sample:
-        """Return the command's one sample as it is now, after checking that it and this instrument are free.
+    def failures_of(self, operation: Operation) -> Mapping[str, str]:
+        """Return sample → what went wrong with it alone in an effect that is over; a function of the world's record alone."""
+        del operation
+        return {}
+
+    def free_at(self, operation: Operation) -> float:
+        """Return the moment at which an effect lets go of its samples and of this instrument."""
+        return free_at(operation)
+
+    def require_idle(self) -> None:
+        """Check that this instrument can begin something.
 
         Raises:
-            InstrumentFault: the command has none or several, the sample is in an instrument, or this one is busy.
+            InstrumentFault: it is busy.
         """
-        if len(ctx.samples) != 1:
-            raise InstrumentFault(
-                f"{self.name}: {ctx.command.action} takes one sample, the command has {len(ctx.samples)}"
-            )
-        sample = sample_at(self._world, ctx.samples[0], self.clock.now())
-        sample.require_free()
         other = self.under_way()
         if other is not None:
             raise InstrumentFault(
-                f"{self.name} is busy: {self.doing(other)} until {utc_text(free_at(other))}; wait until then"
+                f"{self.name} is busy: {self.doing(other)} until {utc_text(self.free_at(other))}; wait until then"
             )
-        return sample
 
     def doing(self, operation: Operation) -> str:
         """Return in words what is going on."""
-        return f"{operation.action} of sample '{operation.sample}'"
+        return f"{operation.action} of {samples_text(operation)}"
 
-    async def carry_out(self, ctx: Context, seconds: float) -> Operation:
+    async def carry_out(self, ctx: Context, seconds: float, also: Mapping[str, Any] | None = None) -> Operation:
         """Record that the effect begins, and wait until it is over.
+
+        Args:
+            ctx: of the action.
+            seconds: how long it takes.
+            also: what the record keeps beside the command's arguments.
 
         Raises:
             InstrumentFault: it was stopped on the way by `safe_state`.
             asyncio.CancelledError: it was aborted, or nobody waits any more (the effect then goes on by itself).
         """
-        operation = self._world.begin(ctx.command, self.clock.now(), seconds)
+        command = replace(ctx.command, arguments={**ctx.command.arguments, **also}) if also else ctx.command
+        operation = self._world.begin(command, self.clock.now(), seconds)
         task = asyncio.current_task()
         if task is not None:
             self._waiting[operation.command] = task
@@ -116,10 +124,6 @@ class CeramicsInstrument(Instrument):
             operation.sample, operation.action, operation.occurrence, f"{operation.instrument}: {purpose}"
         )
 
-    def sample_before(self, operation: Operation) -> Sample:
-        """Return the sample as it was when the effect began."""
-        return sample_at(self._world, operation.sample, operation.begins)
-
     async def reconcile(self, command: Command) -> Reconciled:
         """Say what became of a command: the world's record tells."""
         operation = self._world.operation(command.id)
@@ -139,7 +143,14 @@ class CeramicsInstrument(Instrument):
             values = asdict(self.result_of(operation, keep))
         except InstrumentFault as fault:
             return Reconciled("done", error=str(fault), started=operation.begins, finished=operation.over)
-        return Reconciled("done", values, tuple(artefacts), started=operation.begins, finished=operation.over)
+        return Reconciled(
+            "done",
+            values,
+            tuple(artefacts),
+            started=operation.begins,
+            finished=operation.over,
+            failed_samples=dict(self.failures_of(operation)),
+        )
 
     async def stop(self, command_id: str, *, safe: bool = False) -> bool:
         """Stop an effect of this instrument now and cancel the action that waits for it; returns whether it was running.
@@ -164,7 +175,9 @@ class CeramicsInstrument(Instrument):
     def under_way(self) -> Operation | None:
         """Return this instrument's effect that is going on, cooling included, or None."""
         now = self.clock.now()
-        mine = [o for o in self._world.all_operations() if o.instrument == self.name and o.begins <= now < free_at(o)]
+        mine = [
+            o for o in self._world.all_operations() if o.instrument == self.name and o.begins <= now < self.free_at(o)
+        ]
         return mine[-1] if mine else None
 
     async def health(self) -> Health:
@@ -172,7 +185,7 @@ class CeramicsInstrument(Instrument):
         operation = self.under_way()
         if operation is None:
             return Health("ok", "idle")
-        return Health("ok", f"{self.doing(operation)} until {utc_text(free_at(operation))}")
+        return Health("ok", f"{self.doing(operation)} until {utc_text(self.free_at(operation))}")
 
     async def read_state(self) -> Mapping[str, Reading]:
         """Read whether the instrument is busy, and with which sample."""
@@ -180,8 +193,8 @@ class CeramicsInstrument(Instrument):
         operation = self.under_way()
         state = {"state": Reading("idle" if operation is None else operation.action, "dimensionless", now)}
         if operation is not None:
-            state["sample"] = Reading(operation.sample, "dimensionless", now)
-            state["time_left"] = Reading(free_at(operation) - now, "s", now)
+            state["sample"] = Reading(", ".join(operation.samples), "dimensionless", now)
+            state["time_left"] = Reading(self.free_at(operation) - now, "s", now)
         return state
 
     async def safe_state(self) -> SafeReport:
@@ -191,10 +204,39 @@ class CeramicsInstrument(Instrument):
         return SafeReport(confirmed=True, message=text)
 
 
+class CeramicsInstrument(WorldInstrument):
+    """Base of the simulated ceramics instruments."""
+
+    def sample_for(self, ctx: Context) -> Sample:
+        """Return the command's one sample as it is now, after checking that it and this instrument are free.
+
+        Raises:
+            InstrumentFault: the command has none or several, the sample is in an instrument, or this one is busy.
+        """
+        if len(ctx.samples) != 1:
+            raise InstrumentFault(
+                f"{self.name}: {ctx.command.action} takes one sample, the command has {len(ctx.samples)}"
+            )
+        sample = sample_at(self._world, ctx.samples[0], self.clock.now())
+        sample.require_free()
+        self.require_idle()
+        return sample
+
+    def sample_before(self, operation: Operation) -> Sample:
+        """Return the sample as it was when the effect began."""
+        return sample_at(self._world, operation.sample, operation.begins)
+
+
+def samples_text(operation: Operation) -> str:
+    """Return `sample 'a'`, or `samples 'a', 'b'`."""
+    names = ", ".join(f"'{s}'" for s in operation.samples)
+    return f"sample{'s' if len(operation.samples) > 1 else ''} {names}"
+
+
 def aborted_text(operation: Operation) -> str:
     """Return what to say of an effect that was stopped."""
     return (
-        f"{operation.instrument}: {operation.action} of sample '{operation.sample}' was aborted at "
+        f"{operation.instrument}: {operation.action} of {samples_text(operation)} was aborted at "
         f"{utc_text(operation.over)}, {operation.over - operation.begins:.0f} s after its start; "
-        "the sample keeps what it got until then"
+        f"{'they keep what they' if len(operation.samples) > 1 else 'the sample keeps what it'} got until then"
     )

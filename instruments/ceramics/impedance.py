@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from sdl.driver import Context, Unit, action
 
-from .base import CeramicsInstrument, Store
+from .base import CeramicsInstrument, Store, WorldInstrument
 from .samples import sample_at
-from .spectrum import TEMPERATURE, Geometry, measured_spectrum, spectrum_csv
+from .spectrum import TEMPERATURE, Conductor, Geometry, measured_spectrum, spectrum_csv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,18 +50,7 @@ class ImpedanceAnalyser(CeramicsInstrument):
 
     def result_of(self, operation: Operation, store: Store) -> ImpedanceResult:
         """Return the log and keep the spectrum."""
-        sample = self.sample_before(operation)
-        noise = self.rng(operation, "geometry").normal(size=2)
-        geometry = Geometry(
-            thickness=sample.thickness + THICKNESS_NOISE * float(noise[0]),
-            thickness_uncertainty=THICKNESS_NOISE,
-            area=sample.area * (1.0 + AREA_NOISE * float(noise[1])),
-            area_uncertainty=AREA_NOISE * sample.area,
-        )
-        frequency, impedance = measured_spectrum(sample, self.rng(operation, "noise"))
-        text = spectrum_csv(frequency, impedance, geometry, sample=sample.name, instrument=operation.instrument)
-        store("impedance_spectrum.csv", text.encode(), "text/csv")
-        return ImpedanceResult(geometry.thickness, geometry.area, TEMPERATURE)
+        return take_spectrum(self, operation, self.sample_before(operation), store)
 
     def truth(self, action_name: str, arguments: Mapping[str, Any], sample: str) -> Mapping[str, float] | None:
         """Return the sample's true conductivity at 25 degC, mS/cm, or None where there is no such whole, fired pellet."""
@@ -70,3 +59,18 @@ class ImpedanceAnalyser(CeramicsInstrument):
             return None
         now = sample_at(self._world, sample, self.clock.now())
         return None if not now.measurable else {"bulk_conductivity": now.conductivity}
+
+
+def take_spectrum(analyser: WorldInstrument, operation: Operation, sample: Conductor, store: Store) -> ImpedanceResult:
+    """Measure a pellet with calliper and analyser: keep the spectrum and return the log."""
+    noise = analyser.rng(operation, "geometry").normal(size=2)
+    geometry = Geometry(
+        thickness=sample.thickness + THICKNESS_NOISE * float(noise[0]),
+        thickness_uncertainty=THICKNESS_NOISE,
+        area=sample.area * (1.0 + AREA_NOISE * float(noise[1])),
+        area_uncertainty=AREA_NOISE * sample.area,
+    )
+    frequency, impedance = measured_spectrum(sample, analyser.rng(operation, "noise"), analyser.rng(operation, "leads"))
+    text = spectrum_csv(frequency, impedance, geometry, sample=sample.name, instrument=operation.instrument)
+    store("impedance_spectrum.csv", text.encode(), "text/csv")
+    return ImpedanceResult(geometry.thickness, geometry.area, TEMPERATURE)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sdl.clock import utc_text
 from sdl.errors import DriverError, InstrumentFault
 
-from .physics import ATMOSPHERES, Body, Firings, conductivity, fire
+from .physics import ATMOSPHERES, Body, Firings, boundaries, conductivity, fire, grains
 from .thermal import COLD, RAMP, chamber_temperature, cut_short
 
 if TYPE_CHECKING:
@@ -79,6 +79,21 @@ class Sample:
     def density(self) -> float:
         """Relative density, without any measurement."""
         return float(self.body.density)
+
+    @property
+    def grain_size(self) -> float:
+        """Grain size, µm."""
+        return float(self.body.grain)
+
+    @property
+    def grain_conductivity(self) -> float:
+        """Conductivity of the grains at 25 degC without pores and boundaries, mS/cm."""
+        return float(grains(self.body, self.quality))
+
+    @property
+    def boundary_resistivity(self) -> float:
+        """Resistivity that grain boundaries add, kohm cm."""
+        return float(boundaries(self.body))
 
     @property
     def mass(self) -> float:

@@ -2,21 +2,20 @@
 
 Grains and boundaries are each a resistance beside a constant-phase element, in series (brick-layer model: S. M. Haile et
 al., J. Mater. Res. 13, 1576 (1998)), followed by electrodes that lithium cannot cross: a constant-phase element again.
+The leads add an inductance, which bends the spectrum below the real axis at the highest frequencies.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from .physics import boundaries, grains, porosity_factor
+from .physics import porosity_factor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from .samples import Sample
 
 TEMPERATURE = 25.0
 """Temperature of the measuring cell, degC."""
@@ -36,11 +35,21 @@ GRAIN_ARC, BOUNDARY_ARC = 0.96, 0.90
 ELECTRODE, ELECTRODE_EXPONENT = 1.5e-6, 0.88
 """Constant-phase element of both painted electrodes, S·s^n/cm², and its exponent. Chosen."""
 
+LEAD_INDUCTANCE, LEAD_SPREAD = 1.0e-6, 0.1
+"""Inductance of the leads to the cell, H, and its standard deviation in ln from one clamping to the next. Chosen: about a metre
+of unshielded wire, of the order of 1 µH per metre."""
+
 POINT_NOISE = 0.008
 """Standard deviation of real and imaginary part, as a share of the modulus. Chosen."""
 
 FREQUENCY_HIGH, FREQUENCY_LOW, FREQUENCIES = 1e7, 0.02, 70
 """Ends of the sweep, Hz, and number of points, evenly in the logarithm."""
+
+EXCITATION = 0.01
+"""Amplitude of the voltage, V. Chosen: small enough for a linear answer."""
+
+LARGEST_IMPEDANCE = 1e9
+"""Modulus beyond which the analyser reads no higher, ohm. Chosen: far above any pellet's."""
 
 
 @dataclass(frozen=True)
@@ -53,29 +62,86 @@ class Geometry:
     area_uncertainty: float
 
 
-def true_impedance(sample: Sample, frequency: NDArray[np.float64]) -> NDArray[np.complex128]:
-    """Return a pellet's impedance in ohm, noise-free, at frequencies in Hz, shape (n,)."""
+class Conductor(Protocol):
+    """A pellet as electricity sees it."""
+
+    @property
+    def name(self) -> str:
+        """Name of the sample."""
+        ...
+
+    @property
+    def thickness(self) -> float:
+        """Thickness, cm."""
+        ...
+
+    @property
+    def area(self) -> float:
+        """Area of a face, cm²."""
+        ...
+
+    @property
+    def density(self) -> float:
+        """Relative density."""
+        ...
+
+    @property
+    def grain_size(self) -> float:
+        """Grain size, µm."""
+        ...
+
+    @property
+    def grain_conductivity(self) -> float:
+        """Conductivity of the grains without pores and boundaries, mS/cm."""
+        ...
+
+    @property
+    def boundary_resistivity(self) -> float:
+        """Resistivity that the boundaries add, kohm cm."""
+        ...
+
+
+def true_impedance(
+    sample: Conductor, frequency: NDArray[np.float64], inductance: float = LEAD_INDUCTANCE
+) -> NDArray[np.complex128]:
+    """Return a pellet's impedance in ohm with that of its leads, noise-free, shape (n,).
+
+    Args:
+        sample: the pellet.
+        frequency: Hz, shape (n,).
+        inductance: of the leads, H.
+    """
     cell = sample.thickness / sample.area / float(porosity_factor(sample.density))  # 1/cm
-    grain = 1e3 / float(grains(sample.body, sample.quality))  # ohm cm, from mS/cm
-    boundary = 1e3 * float(boundaries(sample.body))
+    grain = 1e3 / sample.grain_conductivity  # ohm cm, from mS/cm
+    boundary = 1e3 * sample.boundary_resistivity
     epsilon = PERMITTIVITY * VACUUM
     grain_time = grain * epsilon
     # A boundary of width w on grains of size G has the capacitance of G/w grains.
-    boundary_time = boundary * epsilon * (float(sample.body.grain) * 1e-4) / BOUNDARY_WIDTH
+    boundary_time = boundary * epsilon * (sample.grain_size * 1e-4) / BOUNDARY_WIDTH
     omega = 2.0 * np.pi * frequency
     return np.asarray(
         cell * grain / (1.0 + (1j * omega * grain_time) ** GRAIN_ARC)
         + cell * boundary / (1.0 + (1j * omega * boundary_time) ** BOUNDARY_ARC)
         + 1.0 / (ELECTRODE * sample.area * (1j * omega) ** ELECTRODE_EXPONENT)
+        + 1j * omega * inductance
     )
 
 
-def measured_spectrum(sample: Sample, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
-    """Return frequencies in Hz, descending, and the impedance in ohm with the analyser's noise, both of shape (n,)."""
+def measured_spectrum(
+    sample: Conductor, rng: np.random.Generator, leads: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.complex128]]:
+    """Return frequencies in Hz, descending, and the impedance in ohm as the analyser reads it, both of shape (n,).
+
+    Args:
+        sample: the pellet.
+        rng: source of the analyser's noise.
+        leads: source of how the leads lie.
+    """
     frequency = np.geomspace(FREQUENCY_HIGH, FREQUENCY_LOW, FREQUENCIES)
-    exact = true_impedance(sample, frequency)
+    exact = true_impedance(sample, frequency, LEAD_INDUCTANCE * float(np.exp(LEAD_SPREAD * leads.normal())))
     noise = rng.normal(size=(2, FREQUENCIES))
-    return frequency, exact + POINT_NOISE * np.abs(exact) * (noise[0] + 1j * noise[1])
+    read = exact + POINT_NOISE * np.abs(exact) * (noise[0] + 1j * noise[1])
+    return frequency, read * np.minimum(1.0, LARGEST_IMPEDANCE / np.abs(read))  # a saturated analyser reads no higher
 
 
 def spectrum_csv(
@@ -97,6 +163,10 @@ def spectrum_csv(
         "area": f"{float(geometry.area)!r} cm**2",
         "area_uncertainty": f"{float(geometry.area_uncertainty)!r} cm**2",
         "temperature": f"{TEMPERATURE!r} degC",
+        "excitation": f"{EXCITATION!r} V",
+        "electrodes": "painted, blocking",
+        "calibration": "open, short and load at the terminals, simulated; the leads are not compensated",
+        "largest_impedance": f"{LARGEST_IMPEDANCE!r} ohm",
         "points": str(len(frequency)),
     }
     lines = [f"# {key}: {value}" for key, value in head.items()]

@@ -8,13 +8,14 @@ the sample, background and counting noise. Bragg-Brentano geometry, weights afte
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sdl.analysis.crystals import CRYSTALS, Crystal, march_dollase, per_weight, reflections, texture_angles
+
+from .nexus import NexusFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,9 @@ DOUBLET = 0.5
 
 SCHERRER = 0.9
 """Shape factor of Scherrer's equation for the full width at half maximum."""
+
+CELL_GRID = 1e-3
+"""Step of the scale of cells for which lines are calculated."""
 
 TECHNIQUE = "powder X-ray diffraction"
 """What the file says of itself."""
@@ -79,6 +83,9 @@ class Diffractometer:
         height_spread: standard deviation of a sample's height over the goniometer's axis, mm.
         saturation: counts at which the detector saturates.
         time_per_step: s.
+        tube_voltage: of the X-ray tube, kV.
+        tube_current: mA.
+        temperature: of the sample, degC.
     """
 
     low: float = 15.0
@@ -97,6 +104,9 @@ class Diffractometer:
     height_spread: float = 0.02
     saturation: int = 2_000_000
     time_per_step: float = 1.0
+    tube_voltage: float = 40.0
+    tube_current: float = 40.0
+    temperature: float = 25.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,11 +147,15 @@ def net_pattern(
     for phase in phases:
         if phase.weight == 0:
             continue
-        lines = reflections(phase.crystal, K_ALPHA_1, low, high, phase.scale)
-        strength = phase.weight * per_weight(phase.crystal, phase.scale) * lines.intensity
+        # Lines are calculated once for cells that differ by less than the grid, and stretched: intensities change by less
+        # than 10⁻³ over its half. A new calculation for every cell would take most of a pattern's time.
+        cell = round(phase.scale / CELL_GRID) * CELL_GRID
+        lines = reflections(phase.crystal, K_ALPHA_1, low, high, cell)
+        spacing = lines.d * (phase.scale / cell)
+        strength = phase.weight * per_weight(phase.crystal, cell) * (cell / phase.scale) ** 3 * lines.intensity
         strength = strength * march_dollase(texture_angles(phase.crystal, lines), phase.texture)
         for wavelength, share in ((K_ALPHA_1, 1.0), (K_ALPHA_2, DOUBLET)):
-            theta = np.arcsin(wavelength / (2.0 * lines.d))
+            theta = np.arcsin(wavelength / (2.0 * spacing))
             tangent = np.tan(theta)
             width = np.sqrt(device.u * tangent**2 + device.v * tangent + device.w)
             width = width + np.degrees(SCHERRER * wavelength / (10.0 * phase.size * np.cos(theta)))
@@ -189,60 +203,32 @@ def pattern_file(
         sample: its name.
         instrument: its name.
         candidates: phases that may be present, as the person who sent the sample says.
-        state: further readings of the instrument, name with unit (`tube_voltage_kV`) → value.
+        state: further readings of the instrument, name with unit (`humidity_percent`) → value.
     """
-    import h5py  # type: ignore[import-untyped]
-
-    buffer = io.BytesIO()
-    # Without time stamps the same measurement gives the same bytes, and thereby the same content hash.
-    with h5py.File(buffer, "w", track_order=True) as file:
-
-        def group(path: str, kind: str) -> h5py.Group:
-            made = file.create_group(path, track_order=True)
-            made.attrs["NX_class"] = kind
-            return made
-
-        def put(path: str, value: object, unit: str = "") -> h5py.Dataset:
-            made = file.create_dataset(path, data=value, track_times=False)
-            if unit:
-                made.attrs["units"] = unit
-            return made
-
-        file.attrs["default"] = "entry"
-        group("entry", "NXentry").attrs["default"] = "data"
-        put("entry/definition", "NXmonopd")
-        put("entry/title", f"powder pattern of {sample}")
-        put("entry/technique", TECHNIQUE)
-        put("entry/simulated", np.bool_(1))
-        group("entry/sample", "NXsample")
-        put("entry/sample/name", sample)
-        put("entry/sample/candidate_phases", list(candidates), "")
-        group("entry/instrument", "NXinstrument")
-        put("entry/instrument/name", instrument)
-        group("entry/instrument/source", "NXsource")
-        put("entry/instrument/source/type", "Fixed Tube X-ray")
-        put("entry/instrument/source/probe", "x-ray")
-        put("entry/instrument/source/target_material", "Cu")
-        group("entry/instrument/beam", "NXbeam")
-        put("entry/instrument/beam/k_alpha_one", K_ALPHA_1, "angstrom")
-        put("entry/instrument/beam/k_alpha_two", K_ALPHA_2, "angstrom")
-        put("entry/instrument/beam/ratio_k_alpha_two_k_alpha_one", DOUBLET)
-        group("entry/instrument/detector", "NXdetector")
-        put("entry/instrument/detector/count_time", device.time_per_step, "s")
-        put("entry/instrument/detector/saturation_value", device.saturation, "counts")
-        group("entry/instrument/calibration", "NXcollection")
-        put("entry/instrument/calibration/standard", "line-profile standard, simulated")
-        put("entry/instrument/calibration/zero", device.zero, "degree")
-        put("entry/instrument/calibration/zero_uncertainty", device.zero_uncertainty, "degree")
-        put("entry/instrument/calibration/caglioti", [device.u, device.v, device.w], "degree**2")
-        put("entry/instrument/calibration/goniometer_radius", device.radius, "mm")
-        group("entry/instrument/state", "NXcollection")
-        for name, value in (state or {}).items():
-            put(f"entry/instrument/state/{name}", float(value))
-        data = group("entry/data", "NXdata")
-        data.attrs["signal"] = "counts"
-        data.attrs["axes"] = ["two_theta"]
-        data.attrs["points"] = len(pattern.two_theta)
-        put("entry/data/two_theta", pattern.two_theta, "degree")
-        put("entry/data/counts", pattern.counts, "counts")
-    return buffer.getvalue()
+    tree = NexusFile()
+    title = f"powder pattern of {sample}"
+    tree.describe(title, TECHNIQUE, sample=sample, instrument=instrument, definition="NXmonopd")
+    tree.put("entry/sample/candidate_phases", list(candidates))
+    tree.group("entry/instrument/source", "NXsource")
+    tree.put("entry/instrument/source/type", "Fixed Tube X-ray")
+    tree.put("entry/instrument/source/probe", "x-ray")
+    tree.put("entry/instrument/source/target_material", "Cu")
+    tree.group("entry/instrument/beam", "NXbeam")
+    tree.put("entry/instrument/beam/k_alpha_one", K_ALPHA_1, "angstrom")
+    tree.put("entry/instrument/beam/k_alpha_two", K_ALPHA_2, "angstrom")
+    tree.put("entry/instrument/beam/ratio_k_alpha_two_k_alpha_one", DOUBLET)
+    tree.group("entry/instrument/detector", "NXdetector")
+    tree.put("entry/instrument/detector/count_time", device.time_per_step, "s")
+    tree.put("entry/instrument/detector/saturation_value", device.saturation, "counts")
+    tree.group("entry/instrument/calibration", "NXcollection")
+    tree.put("entry/instrument/calibration/standard", "line-profile standard, simulated")
+    tree.put("entry/instrument/calibration/zero", device.zero, "degree")
+    tree.put("entry/instrument/calibration/zero_uncertainty", device.zero_uncertainty, "degree")
+    tree.put("entry/instrument/calibration/caglioti", [device.u, device.v, device.w], "degree**2")
+    tree.put("entry/instrument/calibration/goniometer_radius", device.radius, "mm")
+    tube = {"tube_voltage": (device.tube_voltage, "kV"), "tube_current": (device.tube_current, "mA")}
+    tree.put_state({**tube, "temperature": (device.temperature, "degC")}, state)
+    tree.group("entry/data", "NXdata", signal="counts", axes=["two_theta"], points=len(pattern.two_theta))
+    tree.put("entry/data/two_theta", pattern.two_theta, "degree")
+    tree.put("entry/data/counts", pattern.counts, "counts")
+    return tree.bytes()

@@ -1,4 +1,4 @@
-"""The electron micrograph of a polished, etched section, and its TIFF form.
+"""The electron micrograph of a polished, etched section, and its TIFF and HDF5 forms.
 
 Grains are the cells of a three-dimensional Poisson-Voronoi tessellation cut by a plane: their mean intercept length is known
 exactly (J. L. Meijering, Philips Res. Rep. 8, 270 (1953)). Pores are discs of log-normal size thrown at random (a Boolean
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from .nexus import NexusFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +27,14 @@ if TYPE_CHECKING:
 TECHNIQUE = "scanning electron microscopy"
 """What the file says of itself."""
 
-MEDIA_TYPE = "image/tiff"
-"""Media type of the file."""
+MEDIA_TYPE, HDF5_MEDIA_TYPE = "image/tiff", "application/x-hdf5"
+"""Media types of the file in its two forms."""
+
+SATURATION = 255
+"""Grey value at which the detector of eight bits saturates."""
+
+CALIBRATION = "magnification standard, simulated"
+"""What the scale was calibrated with."""
 
 SURFACE = 2.9103
 """Boundary area per volume of a Poisson-Voronoi tessellation times (cells per volume)^(-1/3) (Meijering 1953)."""
@@ -64,6 +72,9 @@ class Microscope:
         contrast: standard deviation of the grains' grey values (orientation contrast).
         groove: grey value of an etched boundary over that of a grain.
         groove_width: pixels.
+        pixel_uncertainty: standard uncertainty of the edge, as a share of it.
+        voltage: that accelerates the electrons, kV.
+        working_distance: from the lens to the section, mm.
         gain: detector gain; grey values beyond 0 to 255 saturate, as they do in a detector.
     """
 
@@ -77,6 +88,9 @@ class Microscope:
     contrast: float = 5.0
     groove: float = 0.62
     groove_width: float = 2.0
+    pixel_uncertainty: float = 0.005
+    voltage: float = 15.0
+    working_distance: float = 10.0
     gain: float = 1.0
 
 
@@ -162,12 +176,17 @@ def micrograph_file(
         "sample": sample,
         "instrument": instrument,
         "pixel_size": {"value": microscope.pixel, "unit": "um"},
-        "pixel_size_uncertainty": {"value": 0.005 * microscope.pixel, "unit": "um"},
-        "calibration": "magnification standard, simulated",
+        "pixel_size_uncertainty": {"value": microscope.pixel_uncertainty * microscope.pixel, "unit": "um"},
+        "calibration": CALIBRATION,
         "dark_level": microscope.dark,
+        "saturation_value": SATURATION,
+        "grey_unit": "grey",
         "width": int(image.shape[1]),
         "height": int(image.shape[0]),
-        "instrument_state": {**{k: v for k, v in asdict(microscope).items() if k == "gain"}, **(state or {})},
+        "instrument_state": {
+            **{name: {"value": value, "unit": unit} for name, (value, unit) in _state(microscope).items()},
+            **(state or {}),
+        },
     }
     buffer = io.BytesIO()
     per_centimetre = 1e4 / microscope.pixel
@@ -182,3 +201,47 @@ def micrograph_file(
         photometric="minisblack",
     )
     return buffer.getvalue()
+
+
+def micrograph_hdf5(
+    image: Image,
+    microscope: Microscope,
+    *,
+    sample: str,
+    instrument: str,
+    state: Mapping[str, float] | None = None,
+) -> bytes:
+    """Return a micrograph as HDF5, laid out after NXdata (https://manual.nexusformat.org), with all that the TIFF says.
+
+    Args:
+        image: grey values, shape (height, width).
+        microscope: settings and calibration.
+        sample: its name.
+        instrument: its name.
+        state: further readings of the instrument, name with unit (`probe_current_nA`) → value.
+    """
+    tree = NexusFile()
+    tree.describe(f"micrograph of {sample}", TECHNIQUE, sample=sample, instrument=instrument)
+    tree.group("entry/instrument/detector", "NXdetector")
+    tree.put("entry/instrument/detector/dark_level", microscope.dark, "grey")
+    tree.put("entry/instrument/detector/saturation_value", SATURATION, "grey")
+    tree.group("entry/instrument/calibration", "NXcollection")
+    tree.put("entry/instrument/calibration/standard", CALIBRATION)
+    tree.put("entry/instrument/calibration/pixel_size", microscope.pixel, "um")
+    uncertainty = microscope.pixel_uncertainty * microscope.pixel
+    tree.put("entry/instrument/calibration/pixel_size_uncertainty", uncertainty, "um")
+    tree.put_state(_state(microscope), state)
+    height, width = image.shape
+    tree.group("entry/data", "NXdata", signal="image", axes=["y", "x"], height=height, width=width)
+    tree.put("entry/data/image", image, "grey")
+    tree.put("entry/data/y", microscope.pixel * np.arange(height), "um")
+    tree.put("entry/data/x", microscope.pixel * np.arange(width), "um")
+    return tree.bytes()
+
+
+def _state(microscope: Microscope) -> dict[str, tuple[float, str]]:
+    return {
+        "accelerating_voltage": (microscope.voltage, "kV"),
+        "working_distance": (microscope.working_distance, "mm"),
+        "gain": (microscope.gain, "dimensionless"),
+    }

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdl.cli.outcome import home_of
-from sdl.cli.summary import describe_best, summary_of
+from sdl.cli.summary import describe_best, describe_flags, summary_of
 from sdl.ledger import Ledger
 
 if TYPE_CHECKING:
     from sdl.cli.outcome import Output
+
+
+_SHOWN = 5
+"""How many experiments with flags are listed for each campaign (chosen)."""
 
 
 def show_status(name: str | None, home: Path | None, output: Output) -> int:
@@ -29,10 +33,16 @@ def show_status(name: str | None, home: Path | None, output: Output) -> int:
     for summary in summaries:
         counts = summary.counts()
         reason = "" if summary.reason is None else f" ({summary.reason})"
-        owner = f", process {summary.owner[0]} on {summary.owner[1]}" if summary.state == "running" else ""
+        lives = summary.journal.ended is None and summary.state != "interrupted"
+        owner = f", process {summary.owner[0]} on {summary.owner[1]}" if lives else ""
         output.say(f"{summary.name}: {summary.state}{reason}{owner}")
         output.say(f"  experiments: {', '.join(f'{v} {k}' for k, v in counts.items() if v or k == 'started')}")
         output.say(f"  best: {describe_best(summary)}")
+        flagged = describe_flags(summary)
+        for line in flagged[:_SHOWN]:
+            output.say(f"  flagged: {line}")
+        if len(flagged) > _SHOWN:
+            output.say(f"  flagged: {len(flagged) - _SHOWN} more, of earlier experiments; sdl export lists them all")
         for question in summary.open_questions():
             output.say(f"  question {question.question}: {question.text}")
     if name is None:

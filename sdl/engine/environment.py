@@ -19,7 +19,8 @@ def analysis_environment() -> dict[str, str]:
     The version of an analysis of ours is that of `sdl`.
     """
     known = environment()
-    found = {name: known[name] for name in ("python", "machine", "sdl", "numpy", "scipy") if name in known}
+    names: tuple[str, ...] = ("python", "machine", "sdl", "numpy", "scipy")
+    found = {name: known[name] for name in names if name in known}
     for library in _READERS:
         try:
             found[library] = version(library)

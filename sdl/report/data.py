@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sdl.ledger import EpochRaised, QuestionOpened, RoundOpened, RoundProposed, VersionRecorded
+    from sdl.analysis.figure_data import KeptFigure
+    from sdl.ledger import (
+        AnalysisRecorded,
+        EpochRaised,
+        ObservationRecorded,
+        QuestionOpened,
+        RoundOpened,
+        RoundProposed,
+        VersionRecorded,
+    )
     from sdl.objective import Estimate, Objective, OutcomeConstraint, Target
     from sdl.report.expectation import RandomBest
     from sdl.space import Candidate, Space
@@ -37,7 +46,7 @@ class ReportedExperiment:
         source: which source carried it out; empty before it started.
         sample: id of its sample.
         outcomes: outcome → valid estimate in the outcome's unit.
-        flagged: outcomes whose observation is flagged.
+        observed: outcome → the observation that gave the estimate, with interval and flags.
         is_feasible: whether it is done, gave the first objective, and keeps all outcome constraints.
         natures: what kind of instruments took part; `simulated` also where a command's own record says so.
         started, finished: UTC text of lab time, or None.
@@ -52,7 +61,7 @@ class ReportedExperiment:
     source: str
     sample: str
     outcomes: Mapping[str, Estimate]
-    flagged: frozenset[str]
+    observed: Mapping[str, ObservationRecorded]
     is_feasible: bool
     natures: tuple[str, ...]
     started: str | None
@@ -60,9 +69,42 @@ class ReportedExperiment:
     reason: str | None
 
     @property
+    def flagged(self) -> frozenset[str]:
+        """Outcomes whose observation is flagged: they count, and a person should look before trusting them."""
+        return frozenset(o for o, seen in self.observed.items() if seen.status == "flagged")
+
+    @property
     def is_initial(self) -> bool:
         """Whether it belongs to the initial design, made before a model was asked."""
         return self.origin.startswith("initial")
+
+
+@dataclass(frozen=True)
+class ReportedAnalysis:
+    """An analysis of one experiment's raw data.
+
+    Attributes:
+        event: its row.
+        figure: what it showed, as it was kept, or None.
+        figure_missing: why there is no figure although one was kept, or None.
+    """
+
+    event: AnalysisRecorded
+    figure: KeptFigure | None = None
+    figure_missing: str | None = None
+
+
+@dataclass(frozen=True)
+class ReportedAnalyses:
+    """The analyses that a report shows.
+
+    Attributes:
+        shown: experiment → its analyses, in the order in which they are shown.
+        left_out: how many further experiments have analyses.
+    """
+
+    shown: Mapping[int, tuple[ReportedAnalysis, ...]] = field(default_factory=dict)
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -171,6 +213,7 @@ class ReportData:
         questions: open ones.
         epochs, rounds: in order.
         predictions: leave-one-out.
+        analyses: of the best, the latest and the flagged experiments.
     """
 
     name: str
@@ -205,6 +248,7 @@ class ReportData:
     epochs: tuple[Epoch, ...]
     rounds: tuple[Round, ...]
     predictions: Predictions
+    analyses: ReportedAnalyses
 
     @property
     def objective(self) -> str:

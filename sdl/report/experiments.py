@@ -109,9 +109,13 @@ def _outcome(e: ReportedExperiment, outcome: str) -> Html:
     if estimate is None:
         return el("td", "–", class_="num outcome")
     said = repr(estimate.value) + ("" if estimate.uncertainty is None else f" ± {estimate.uncertainty!r}")
-    flag: Child = (
-        el("sup", "flagged", title="This observation is flagged: use it with care") if outcome in e.flagged else None
-    )
+    seen = e.observed.get(outcome)
+    if seen is not None and seen.lower is not None and seen.upper is not None:
+        said += f"\n95 % interval: {seen.lower!r} … {seen.upper!r}"
+    flag: Child = None
+    if outcome in e.flagged:
+        why = "" if seen is None or not seen.flags else ": " + "; ".join(seen.flags)
+        flag = el("sup", "flagged", title=f"This value counts, but look before trusting it{why}")
     uncertainty = None if estimate.uncertainty is None else repr(estimate.uncertainty)
     return el(
         "td",

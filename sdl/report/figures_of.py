@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sdl.report.data import LeftOut, ReportData
 
 
-def figure(drawing: Html, caption: str | None = None, *, wide: bool = False) -> Html:
+def figure(drawing: Html, caption: Html | str | None = None, *, wide: bool = False) -> Html:
     """Return a figure with its caption; a wide one scrolls on a narrow screen, where it would shrink to nothing."""
     return el("figure", drawing, el("figcaption", caption) if caption else None, class_="wide" if wide else None)
 

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from sdl.report import figures_of, sections
+from sdl.report.analyses import analyses
 from sdl.report.experiments import experiments
 from sdl.report.figures.canvas import stylesheet
 from sdl.report.html import Html, el, joined
@@ -33,6 +34,7 @@ def page(data: ReportData) -> str:
         figures_of.convergence(data),
         figures_of.scatter(data),
         figures_of.predicted(data),
+        analyses(data),
         figures_of.timeline(data),
         experiments(data),
         None if data.questions else sections.questions(data),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sdl.report.data import NATURES
 from sdl.report.html import Html, el, joined
 from sdl.report.sections import code, section, table
-from sdl.report.text import counted, moment_text, number
+from sdl.report.text import counted, moment_text, number, ranges_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,20 +157,10 @@ def _notes(data: ReportData) -> Html | None:
     if not said:
         return None
     items = [
-        el("li", text, " ", el("span", f"(round {_ranges(rounds)})", class_="quiet")) for text, rounds in said.items()
+        el("li", text, " ", el("span", f"(round {ranges_text(rounds)})", class_="quiet"))
+        for text, rounds in said.items()
     ]
     return el("details", el("summary", f"{counted(len(said), 'remark')} of the planner"), el("ul", *items))
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """Return numbers with runs written as ranges: `1, 3–5`."""
-    runs: list[list[int]] = []
-    for n in dict.fromkeys(numbers):
-        if runs and n == runs[-1][1] + 1:
-            runs[-1][1] = n
-        else:
-            runs.append([n, n])
-    return ", ".join(f"{a}" if a == b else f"{a}–{b}" for a, b in runs)
 
 
 def _text(data: ReportData) -> Html:

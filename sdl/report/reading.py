@@ -11,10 +11,10 @@ from sdl.ledger import (
     CommandIntended,
     CommandSettled,
     EpochRaised,
-    ObservationRecorded,
     RoundProposed,
     VersionRecorded,
 )
+from sdl.ledger.queries import counting_observations
 from sdl.loop import CampaignState
 from sdl.objective import best_of
 from sdl.preflight import recorded_draft, recorded_problem
@@ -29,6 +29,7 @@ from sdl.report.data import (
 )
 from sdl.report.expectation import RandomBest, random_best
 from sdl.report.predictions import predictions
+from sdl.report.reading_analyses import reported_analyses
 from sdl.report.replayed import NotKnown, pool_outcomes
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def report_data(ledger: Ledger, name: str, *, up_to: int | None = None, predict:
     experiments = _experiments(rows, state, instruments, objectives, constraints)
     feasible = [e for e in experiments if e.state == "done"]
     best = best_of(next(iter(objectives.items())), constraints, [e.outcomes for e in feasible])
+    number = None if best is None else feasible[best].number
     random, random_missing = _random(ledger, draft, version, objectives, constraints, state.started)
     settings: Mapping[str, Any] = created.settings
     return ReportData(
@@ -97,17 +99,18 @@ def report_data(ledger: Ledger, name: str, *, up_to: int | None = None, predict:
         planner=draft.planner.type,
         planner_settings=draft.planner.settings,
         experiments=experiments,
-        best=None if best is None else feasible[best].number,
+        best=number,
         random=random,
         random_missing=random_missing,
         commands=commands,
         instruments=instruments,
-        questions=tuple(state.questions.values()),
+        questions=tuple(state.open_questions()),
         epochs=epochs,
         rounds=tuple(Round(r.opened, r.proposed) for r in state.rounds),
         predictions=_predictions(ledger, name, version, state, (*objectives, *constraints))
         if predict
         else Predictions(),
+        analyses=reported_analyses(ledger, rows, experiments, number),
     )
 
 
@@ -117,7 +120,7 @@ def _state(ledger: Ledger, name: str, state: CampaignState) -> str:
     if state.epoch == 0:
         return "created"
     # A ledger in memory has no owners; whoever can read it is the process that runs the campaign.
-    return "running" if ledger.home is None or ledger.is_owned(name) else "interrupted"
+    return state.standing if ledger.home is None or ledger.is_owned(name) else "interrupted"
 
 
 def _instruments(draft: Draft, epochs: tuple[Epoch, ...]) -> tuple[ReportedInstrument, ...]:
@@ -166,8 +169,7 @@ def _experiments(
     objectives: Mapping[str, Objective],
     constraints: Mapping[str, OutcomeConstraint],
 ) -> tuple[ReportedExperiment, ...]:
-    observations = [r.event for r in rows if isinstance(r.event, ObservationRecorded)]
-    last = {(o.experiment, o.outcome): o.status for o in observations}
+    observed = counting_observations(rows)
     nature = {i.name: i.nature for i in instruments}
     origins = _origins(rows)
     objective = next(iter(objectives))
@@ -184,7 +186,7 @@ def _experiments(
                 source=record.source if record.state != "proposed" else "",
                 sample=record.sample,
                 outcomes=outcomes,
-                flagged=frozenset(o for o in outcomes if last.get((number, o)) == "flagged"),
+                observed={o: observed[number, o] for o in outcomes if (number, o) in observed},
                 is_feasible=record.state == "done"
                 and objective in outcomes
                 and all(c in outcomes and bounds.holds(outcomes[c].value) for c, bounds in constraints.items()),

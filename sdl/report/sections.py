@@ -10,6 +10,7 @@ from sdl.report.text import (
     counted,
     duration_text,
     estimate_text,
+    interval_text,
     moment_text,
     number,
     seconds_between,
@@ -227,11 +228,25 @@ def best(data: ReportData) -> Html:
         why = "No result keeps all outcome constraints." if some else "No experiment has given a result yet."
         return section("best", "Best candidate", el("p", why, class_="empty"))
     parameters = [[el("b", n), value_text(v, data.units.get(n, DIMENSIONLESS))] for n, v in found.candidate.items()]
+    intervals = {
+        name: interval_text(o.lower, o.upper)
+        for name, o in found.observed.items()
+        if o.lower is not None and o.upper is not None
+    }
     outcomes = [
-        [el("b", name), with_unit(estimate_text(e), data.unit_of(name)), _role(data, name)]
+        [
+            el("b", name),
+            with_unit(estimate_text(e), data.unit_of(name)),
+            *([with_unit(intervals[name], data.unit_of(name)) if name in intervals else "–"] if intervals else []),
+            _role(data, name),
+        ]
         for name, e in found.outcomes.items()
         if name in data.outcomes
     ]
+    flags = dict.fromkeys(f for o in found.observed.values() if o.status == "flagged" for f in o.flags or ("flagged",))
+    flag_note = None
+    if flags:
+        flag_note = el("p", "Look before trusting it: ", "; ".join(flags), class_="note")
     stated = all(e.uncertainty is not None for e in found.outcomes.values())
     lead = f"Experiment {found.number} of round {found.round}. "
     lead += (
@@ -247,9 +262,10 @@ def best(data: ReportData) -> Html:
         el(
             "div",
             table(["parameter", "value"], parameters),
-            table(["outcome", "value", ""], outcomes),
+            table(["outcome", "value", *(["95 % interval"] if intervals else []), ""], outcomes),
             class_="pair",
         ),
+        flag_note,
         lead=lead,
     )
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from sdl.units import DIMENSIONLESS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sdl.objective import Estimate
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -128,6 +130,33 @@ def duration_text(seconds: float) -> str:
 def counted(count: int, word: str) -> str:
     """Return `1 experiment`, `2 experiments`."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def ranges_text(numbers: Iterable[int]) -> str:
+    """Return numbers with runs written as ranges.
+
+    >>> ranges_text([1, 3, 4, 5])
+    '1, 3–5'
+    """
+    runs: list[list[int]] = []
+    for n in dict.fromkeys(numbers):
+        if runs and n == runs[-1][1] + 1:
+            runs[-1][1] = n
+        else:
+            runs.append([n, n])
+    return ", ".join(f"{a}" if a == b else f"{a}–{b}" for a, b in runs)
+
+
+def interval_text(lower: float, upper: float) -> str:
+    """Return an interval, with as many digits as it takes to see a hundredth of its width.
+
+    >>> interval_text(0.374612, 0.394213)
+    '0.3746 … 0.3942'
+    """
+    width, largest = upper / 2 - lower / 2, max(abs(lower), abs(upper))
+    digits = 4 if not (width > 0 and math.isfinite(largest)) else math.ceil(math.log10(largest / width)) + 2
+    digits = min(max(digits, 2), 15)
+    return f"{number(lower, digits)} … {number(upper, digits)}"
 
 
 def cut_within(text: str, length: int) -> str:

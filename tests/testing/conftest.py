@@ -14,6 +14,13 @@ _WEIGH = Preparation("simulated_dispenser", "weigh", {"li_excess": 0.1, "mass": 
 _SINTER = Preparation(
     "simulated_box_furnace", "sinter", {"temperature": 1150.0, "hold": 4.0, "atmosphere": "oxygen", "firings": 1}
 )
+_LINE_WEIGH = Preparation("simulated_line_dispenser", "weigh", {"li_excess": 0.1, "gallium": 0.2, "mass": 1.5})
+_LINE_MILL = Preparation("simulated_mill", "mill", {"duration": 6.0, "speed": 300.0})
+_LINE_PRESS = Preparation("simulated_press", "press", {"pressure": 200.0, "container": "alumina_crucible"})
+_LINE_SINTER = Preparation(
+    "simulated_batch_furnace", "sinter", {"temperature": 1150.0, "hold": 4.0, "ramp": 5.0, "atmosphere": "oxygen"}
+)
+_LINE_PELLET = (_LINE_WEIGH, _LINE_MILL, _LINE_PRESS, _LINE_SINTER)
 
 SHIPPED: dict[str, dict[str, Any]] = {
     "replay": {
@@ -24,6 +31,18 @@ SHIPPED: dict[str, dict[str, Any]] = {
     "simulated_box_furnace": {"prepare": (_WEIGH,)},
     "simulated_impedance_analyser": {"prepare": (_WEIGH, _SINTER)},
     "simulated_pycnometer": {"prepare": (_WEIGH, _SINTER)},
+    "simulated_line_dispenser": {},
+    "simulated_mill": {"prepare": (_LINE_WEIGH,)},
+    "simulated_press": {"prepare": (_LINE_WEIGH, _LINE_MILL)},
+    "simulated_batch_furnace": {
+        "prepare": (_LINE_WEIGH, _LINE_MILL, _LINE_PRESS),
+        "arguments": {"sinter": {"temperature": 1150.0, "hold": 4.0, "ramp": 5.0, "atmosphere": "air"}},
+    },
+    "simulated_robot_arm": {"prepare": (_LINE_WEIGH,), "arguments": {"move": {"to": "archive"}}},
+    "simulated_diffractometer": {"prepare": _LINE_PELLET, "arguments": {"scan": {"time_per_step": 1.0}}},
+    "simulated_electron_microscope": {"prepare": _LINE_PELLET, "arguments": {"image": {"grains_across": 20.0}}},
+    "simulated_line_impedance_analyser": {"prepare": _LINE_PELLET},
+    "simulated_line_pycnometer": {"prepare": _LINE_PELLET},
 }
 
 

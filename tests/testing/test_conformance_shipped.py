@@ -9,11 +9,21 @@ from sdl.testing import run_conformance
 
 NAMES = [
     "replay",
+    "simulated_batch_furnace",
     "simulated_box_furnace",
+    "simulated_diffractometer",
     "simulated_dispenser",
+    "simulated_electron_microscope",
     "simulated_impedance_analyser",
+    "simulated_line_dispenser",
+    "simulated_line_impedance_analyser",
+    "simulated_line_pycnometer",
+    "simulated_mill",
+    "simulated_press",
     "simulated_pycnometer",
+    "simulated_robot_arm",
 ]
+ABORTABLE = {"simulated_batch_furnace", "simulated_box_furnace", "simulated_mill", "simulated_robot_arm"}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -22,7 +32,7 @@ def test_shipped_driver_conforms(name, shipped):
     assert report.passed, str(report)
     # What cannot be tried is named here, so that a rule is never skipped unseen.
     allowed = {"simulator-alike", "timeout-unknown", "safe-state-read-back"}
-    if name != "simulated_box_furnace":
+    if name not in ABORTABLE:
         allowed.add("abort-bounded")
     if name == "replay":
         allowed.add("busy-said")
@@ -31,20 +41,19 @@ def test_shipped_driver_conforms(name, shipped):
 
 BY_SETTINGS = ["manual", "calculation", "python"]
 
-QUICK = ["actions-work", "out-of-range-refused", "abort-stops"]
-"""For drivers each life of which begins a process of its own."""
 
-
-@pytest.mark.parametrize("name", [n for n in BY_SETTINGS if n in driver_names()])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(
+            n, marks=pytest.mark.slow if n == "calculation" else ()
+        )  # each of its lives begins processes of its own
+        for n in BY_SETTINGS
+        if n in driver_names()
+    ],
+)
 def test_driver_that_follows_from_settings_conforms(name, by_settings):
-    report = run_conformance(name, rules=QUICK if name == "calculation" else None, **by_settings[name])
-    assert report.passed, str(report)
-
-
-@pytest.mark.validate  # each life begins processes of its own; on a loaded machine one rule in some runs finds a leftover
-@pytest.mark.skipif("calculation" not in driver_names(), reason="not shipped here")
-def test_calculation_keeps_every_rule(by_settings):
-    report = run_conformance("calculation", **by_settings["calculation"])
+    report = run_conformance(name, **by_settings[name])
     assert report.passed, str(report)
 
 

@@ -13,6 +13,7 @@ from time import sleep
 
 import pytest
 
+from sdl.testing import watch
 from sdl.testing.watch import Belongings, blocking_calls, sleeps_outside_the_clock
 
 
@@ -110,3 +111,45 @@ def test_belongings(tmp_path):
     assert nothing == []
     if sys.platform == "linux":
         assert any(str(tmp_path) in w for w in left)
+
+
+def test_looking_takes_nothing_from_the_loop():
+    """A driver may use the loop's pool after the suite has looked, and no thread of that pool counts as left behind."""
+
+    async def main():
+        before = await Belongings.now()
+        for _ in range(3):
+            assert await asyncio.to_thread(threading.current_thread) in threading.enumerate()
+            assert (await Belongings.now()).beyond(before) == []
+
+    asyncio.run(main())
+
+
+def test_a_reaper_that_is_still_at_work_is_waited_for_each_time():
+    """On a loaded machine asyncio's thread for a child process ends a little after the child was waited for."""
+
+    async def main():
+        before = await Belongings.now()
+        for number in range(3):
+            end = threading.Event()
+            threading.Thread(target=end.wait, name=f"asyncio-waitpid-{number}").start()
+            asyncio.get_running_loop().call_later(0.05, end.set)
+            assert (await Belongings.now()).beyond(before) == []
+
+    asyncio.run(main())
+
+
+def test_a_thread_of_the_pool_that_is_stuck_is_left_behind(monkeypatch):
+    monkeypatch.setattr(watch, "_PATIENCE", 0.05)
+    end = threading.Event()
+
+    async def main():
+        before = await Belongings.now()
+        stuck = asyncio.ensure_future(asyncio.to_thread(end.wait))
+        await asyncio.sleep(0)
+        left = (await Belongings.now()).beyond(before)
+        end.set()
+        await stuck
+        return left
+
+    assert any("thread" in w for w in asyncio.run(main()))

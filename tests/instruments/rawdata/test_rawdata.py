@@ -20,7 +20,13 @@ from sdl_instruments.rawdata.diffraction import (  # noqa: E402
     pattern_file,
     powder_pattern,
 )
-from sdl_instruments.rawdata.micrograph import Microscope, Section, micrograph, micrograph_file  # noqa: E402
+from sdl_instruments.rawdata.micrograph import (  # noqa: E402
+    Microscope,
+    Section,
+    micrograph,
+    micrograph_file,
+    micrograph_hdf5,
+)
 
 from sdl.analysis.crystals import CUBIC_GARNET, PYROCHLORE, march_dollase, reflections, texture_angles  # noqa: E402
 
@@ -96,6 +102,48 @@ def test_micrographs_carry_their_scale_and_are_the_same_bytes_twice() -> None:
         head = json.loads(tree.pages[0].tags["ImageDescription"].value)
     assert head["simulated"] is True
     assert head["pixel_size"] == {"value": 0.1, "unit": "um"}
+    assert head["pixel_size_uncertainty"]["value"] > 0
+    assert head["calibration"]
+    state = head["instrument_state"]
+    assert {"accelerating_voltage", "working_distance", "gain"} <= set(state)
+    assert all(set(reading) == {"value", "unit"} for reading in state.values())
+
+
+WITHOUT_UNIT = {"ratio_k_alpha_two_k_alpha_one", "simulated"}
+
+
+@pytest.mark.parametrize("kind", ["pattern", "micrograph"])
+def test_hdf5_files_say_units_state_calibration_and_that_they_are_simulated(kind: str) -> None:
+    def make() -> bytes:
+        if kind == "pattern":
+            pattern = powder_pattern(PHASES, np.random.default_rng(1))
+            return pattern_file(pattern, DEVICE, sample="s", instrument="x", state={"humidity_percent": 40.0})
+        device = Microscope(width=256, height=256)
+        pixels = micrograph(Section(0.1, 2.0), np.random.default_rng(3), device)
+        return micrograph_hdf5(pixels, device, sample="s", instrument="x", state={"humidity_percent": 40.0})
+
+    data = make()
+    assert data == make()  # the same measurement has the same content hash
+    with h5py.File(io.BytesIO(data)) as tree:
+        assert tree["entry/simulated"][()] == np.True_
+        assert tree["entry/instrument/calibration/standard"].asstr()[()]
+        assert tree["entry/instrument/name"].asstr()[()] == "x"
+        state = tree["entry/instrument/state"]
+        assert state["humidity_percent"][()] == 40.0
+        assert len(state) >= 4
+        group = tree[tree.attrs["default"]]
+        group = group[group.attrs["default"]]
+        assert group.attrs["NX_class"] == "NXdata"
+        signal = group[group.attrs["signal"]]
+        assert [len(group[axis]) for axis in group.attrs["axes"]] == list(signal.shape)
+
+        def look(path: str, member) -> None:
+            if isinstance(member, h5py.Group):
+                assert member.attrs["NX_class"].startswith("NX")
+            elif member.dtype.kind in "iufb" and path.split("/")[-1] not in {*WITHOUT_UNIT, "humidity_percent"}:
+                assert member.attrs["units"], path
+
+        tree.visititems(look)
 
 
 def test_impossible_sections_are_refused() -> None:
