@@ -239,7 +239,7 @@ def test_what_cannot_be_cleared_away_is_said(campaign, tmp_path):
     end, state, _ = run(campaign, tmp_path / "home", "on_failure[0].with.to=rack", "lab.places.rack.capacity=12")
     assert end == (
         "waiting",
-        "no sample can move: 'bench' holds 1 of 1: 'line-0003'; a person must clear a place",
+        "no sample can move: 'bench' holds 1 of 1: 'line-0003'; a person must see to it",
     )
     assert "could not be cleared away: arm.move: the gripper lost" in state.experiments[3].reason
 
@@ -276,3 +276,17 @@ def test_another_stock_is_another_campaign(campaign, tmp_path):
     run(campaign, tmp_path / "home", "stop.experiments=2")
     with pytest.raises(NameInUseError, match=r"lab\.consumables\.powder: recorded '100 g', now '1 kg'"):
         run(campaign, tmp_path / "home", "stop.experiments=2", "lab.consumables.powder=1 kg")
+
+
+def test_what_was_never_made_is_not_cleared_away(campaign, tmp_path, monkeypatch):
+    async def broken(self, ctx, mass):
+        raise InstrumentFault("the jar is stuck")
+
+    broken.__sdl_action__ = Maker.make.__sdl_action__
+    broken.__doc__ = Maker.make.__doc__
+    broken.__annotations__ = Maker.make.__annotations__
+    monkeypatch.setattr(Maker, "make", broken)
+    end, state, rows = run(campaign, tmp_path / "home", "stop.experiments=2")
+    assert end[0] == "done"
+    assert [e.reason for e in state.experiments.values()] == ["maker.make: the jar is stuck"] * 2
+    assert not any(isinstance(r.event, ExperimentFailing) for r in rows)
