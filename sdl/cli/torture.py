@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sdl.cli import run as sdl_run
 from sdl.cli.outcome import DONE, FAILED, Output, code_of, complain
+from sdl.engine import InlineWorker
 from sdl.errors import InputError, SdlError
 from sdl.preflight import check
 from sdl.testing.torture import Subject, Torture, TortureResult
@@ -50,10 +51,19 @@ def torture(
     return DONE
 
 
-def runner(file: Path, overrides: tuple[str, ...], *, simulate: bool) -> Callable[[Path], int]:
-    """Return what does the work of `sdl run --engine local` in a home, less the report that nobody would read."""
+def runner(file: Path, overrides: tuple[str, ...], *, simulate: bool, inline: bool = False) -> Callable[[Path], int]:
+    """Return what does the work of `sdl run --engine local` in a home, less the report that nobody would read.
+
+    Args:
+        file: the campaign file.
+        overrides: `path=value` of `--set`.
+        simulate: whether simulators stand in for real instruments.
+        inline: whether planner and analyses run in the campaign's own process, which saves starting another each time.
+    """
 
     def run(home: Path) -> int:
+        if inline:
+            sdl_run.ProcessWorker = InlineWorker  # type: ignore[assignment, misc]
         sdl_run._report = lambda *_: None  # type: ignore[assignment]  # noqa: SLF001  in a child of its own
         try:
             return sdl_run.run_campaign(file, home, None, None, overrides, "local", simulate, Output(as_json=True))

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -125,8 +126,42 @@ def sleeps_outside_the_clock() -> Iterator[list[str]]:
         yield found
 
 
-_REAPED = 10.0
-"""Seconds within which asyncio must have noticed that a child process ended."""
+_PATIENCE = 10.0
+"""Seconds within which a thread that ends by itself must have ended. Chosen: generous on a loaded machine."""
+
+_POOL = "loop-pool"
+"""How the threads of the loop's pool are called."""
+
+_REAPER = "asyncio-waitpid-"
+"""How asyncio calls its own threads, one per child process: such a thread ends once the child is reaped."""
+
+_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, concurrent.futures.ThreadPoolExecutor] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+async def _settle_threads() -> None:
+    """Let the threads end that end by themselves: those of the loop's pool, which gets a fresh one, and asyncio's reapers.
+
+    `loop.shutdown_default_executor` is no way to do it: after it no `asyncio.to_thread` works in that loop any more, neither
+    the driver's nor the one that would wait here. A thread that is stuck is waited for within bounds and then found as left
+    behind, as is the reaper of a child that goes on.
+    """
+    loop = asyncio.get_running_loop()
+    old, fresh = _pools.get(loop), concurrent.futures.ThreadPoolExecutor(thread_name_prefix=_POOL)
+    loop.set_default_executor(fresh)
+    _pools[loop] = fresh
+    if old is not None:
+        old.shutdown(wait=False)
+    ending = [t for t in threading.enumerate() if t.name.startswith((_REAPER, _POOL))]
+
+    def join() -> None:
+        for thread in ending:
+            thread.join(_PATIENCE)
+
+    if ending:
+        with concurrent.futures.ThreadPoolExecutor(1) as own:
+            await loop.run_in_executor(own, join)
 
 
 @dataclass(frozen=True)
@@ -139,14 +174,8 @@ class Belongings:
 
     @classmethod
     async def now(cls) -> Belongings:
-        """Look; the loop's own pool of threads is ended first, since the loop would end it by itself."""
-        for thread in threading.enumerate():
-            # asyncio's own, one per child process: it ends by itself once the child is reaped. A child that was left behind
-            # keeps it alive, and is found all the same.
-            if thread.name.startswith("asyncio-waitpid-"):
-                await asyncio.to_thread(thread.join, _REAPED)
-        await asyncio.get_running_loop().shutdown_default_executor()
-        asyncio.get_running_loop().set_default_executor(concurrent.futures.ThreadPoolExecutor(1))
+        """Look, once what ends by itself has ended."""
+        await _settle_threads()
         return cls(frozenset(asyncio.all_tasks()), frozenset(threading.enumerate()), _open_files())
 
     def beyond(self, before: Belongings) -> list[str]:

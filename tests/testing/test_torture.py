@@ -13,7 +13,7 @@ from sdl.lab import EmbeddedLab
 from sdl.ledger import CommandSettled, Ledger
 from sdl.ledger.verify import verify
 from sdl.preflight import check
-from sdl.testing.torture import Fault, Subject, Torture, judge
+from sdl.testing.torture import Fault, Subject, Torture, every_boundary, judge
 from sdl.testing.torture.lane import Lane
 from sdl.testing.torture.run import planned
 
@@ -33,6 +33,16 @@ def test_fifty_faults_and_nothing_happens_twice_or_is_lost(tmp_path):
     assert all(t.verdict.difference is None for t in result.trials)
     assert result.median_resume is not None and result.median_resume < 5.0
     assert sum(t.verdict.questions for t in result.trials) == 0
+
+
+@pytest.mark.slow
+def test_every_boundary_of_a_campaign(tmp_path):
+    few = ("stop={experiments: 3}", "planner={type: sobol}", "concurrency=2")
+    run = runner(CAMPAIGN, few, simulate=False, inline=True)
+    trials = every_boundary(Subject.of(check(CAMPAIGN, overrides=few), run), tmp_path, lanes=2)
+    assert len(trials) > 40
+    assert [p for t in trials for p in t.problems] == []
+    assert all(t.verdict.difference is None and t.verdict.questions == 0 for t in trials)
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,10 @@ class Lane:
         verdict = judge(*records(self.subject, home), self.subject.outcomes, self.subject.reads, undisturbed)
         return Trial(home, tuple(attempts), verdict, (*problems, *verdict.problems))
 
+    def finish(self, home: Path) -> int | None:
+        """Take what stands in a home to its end; returns the exit code, None where it hung."""
+        return self._wait(self._start(home, None))
+
     # --- one process -------------------------------------------------------------------------------------------------
 
     def _start(self, home: Path, fault: Fault | None) -> int:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import pickle
 import statistics
-import sys
 import time
-import traceback
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sdl.testing.torture.every import in_lanes
 from sdl.testing.torture.faults import AT_RANDOM, Fault, Kind
 from sdl.testing.torture.lane import Lane, Subject, Trial
 
@@ -118,46 +115,18 @@ class Torture:
         undisturbed, met = Lane(self.subject, self.folder).undisturbed()
         self._say(f"undisturbed: {len(undisturbed[0])} rows, {len(undisturbed[1])} effects, {len(met)} boundaries")
         shares = [self.faults // self.lanes + (i < self.faults % self.lanes) for i in range(self.lanes)]
-        pids = {self._fork_lane(i, share, met, undisturbed): i for i, share in enumerate(shares) if share}
-        broken = []
-        for _ in range(len(pids)):
-            pid, status = os.wait()
-            if status:
-                broken.append(f"lane {pids[pid]} ended with {os.waitstatus_to_exitcode(status)}")
-        if broken:
-            raise RuntimeError("; ".join(broken))
-        trials = [t for i in pids.values() for t in pickle.loads(self._result(i).read_bytes())]  # noqa: S301  our own child wrote it
+        trials = in_lanes(lambda i: self._lane(i, shares[i], met, undisturbed), self.folder, self.lanes)
         return TortureResult(tuple(trials), met, time.monotonic() - began)
 
-    def _fork_lane(
-        self, lane: int, share: int, met: Mapping[str, int], undisturbed: tuple[list[Row], list[Operation]]
-    ) -> int:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        pid = os.fork()
-        if pid:
-            return pid
-        code = 1
-        try:
-            trials = self._lane(lane, share, met, undisturbed if self.compare else None)
-            self._result(lane).write_bytes(pickle.dumps(trials))
-            code = 0
-        except BaseException:  # noqa: BLE001  a child ends here whatever happened
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-        return 0
-
     def _lane(
-        self, lane: int, share: int, met: Mapping[str, int], undisturbed: tuple[list[Row], list[Operation]] | None
+        self, lane: int, share: int, met: Mapping[str, int], undisturbed: tuple[list[Row], list[Operation]]
     ) -> list[Trial]:
         worker = Lane(self.subject, self.folder / f"lane{lane}")
         faults = planned(met, np.random.default_rng([self.seed, lane]), lane * len(met) // max(self.lanes, 1))
         trials: list[Trial] = []
         struck = 0
         while struck < share:
-            trial = worker.trial(len(trials), faults, undisturbed)
+            trial = worker.trial(len(trials), faults, undisturbed if self.compare else None)
             trials.append(trial)
             new = sum(a.struck for a in trial.attempts)
             struck += new
@@ -167,9 +136,6 @@ class Torture:
             if not new and len(trials) > 20 + 2 * share:
                 raise RuntimeError("faults do not strike; the campaign is too short for torture")
         return trials
-
-    def _result(self, lane: int) -> Path:
-        return self.folder / f"lane{lane}.pickle"
 
 
 def planned(met: Mapping[str, int], rng: np.random.Generator, first: int = 0) -> Iterator[Fault]:
