@@ -42,7 +42,7 @@ class ImpedanceResult:
 class ImpedanceAnalyser(CeramicsInstrument):
     """Simulated impedance analyser: 10 MHz to 0.02 Hz at 25 degC."""
 
-    @action(effect="reads", duration="45 min")
+    @action(effect="reads", duration="45 min", raw=["impedance spectroscopy"])
     async def measure(self, ctx: Context) -> ImpedanceResult:
         """Paint electrodes on a pellet and measure its impedance spectrum."""
         self.sample_for(ctx).require_fired()

@@ -71,7 +71,7 @@ def phases_of(sample: LineSample) -> tuple[PhaseTruth, ...]:
 class LineDiffractometer(LineInstrument):
     """Simulated powder diffractometer with a copper tube, 15 to 80 degrees."""
 
-    @action(effect="reads", duration=scan_seconds)
+    @action(effect="reads", duration=scan_seconds, raw=["powder X-ray diffraction"])
     async def scan(self, ctx: Context, time_per_step: Annotated[float, Unit("s"), Limits(0.05, 20.0)]) -> ScanResult:
         """Measure the powder pattern of a pellet's face; the pellet stays whole."""
         self.sample_for(ctx).require_pressed()

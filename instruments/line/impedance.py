@@ -24,7 +24,7 @@ SECONDS = 2700.0
 class LineImpedanceAnalyser(LineInstrument):
     """Simulated impedance analyser of a ceramics line: 10 MHz to 0.02 Hz at 25 degC."""
 
-    @action(effect="reads", duration="45 min")
+    @action(effect="reads", duration="45 min", raw=["impedance spectroscopy"])
     async def measure(self, ctx: Context) -> ImpedanceResult:
         """Paint electrodes on a pellet and measure its impedance spectrum."""
         self.sample_for(ctx).require_fired()

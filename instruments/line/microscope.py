@@ -95,7 +95,7 @@ class ElectronMicroscope(LineInstrument):
         assert isinstance(settings, MicroscopeSettings)
         self._format = settings.format
 
-    @action(effect="reads", duration="30 min")
+    @action(effect="reads", duration="30 min", raw=["scanning electron microscopy"])
     async def image(
         self, ctx: Context, grains_across: Annotated[float, Unit("dimensionless"), Limits(8.0, 30.0)]
     ) -> ImageResult:

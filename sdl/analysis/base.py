@@ -33,6 +33,7 @@ class Analysis(Protocol):
     Attributes:
         name: as in the protocol's `analysis:`.
         gives: the fields that it gives, with units.
+        technique: of the raw data that it takes; pre-flight compares it with what an action says that it gives.
     """
 
     @property
@@ -43,6 +44,11 @@ class Analysis(Protocol):
     @property
     def gives(self) -> tuple[FieldSpec, ...]:
         """The fields that it gives, with units."""
+        ...
+
+    @property
+    def technique(self) -> str:
+        """Technique of the raw data that it takes, such as `impedance spectroscopy`."""
         ...
 
     def analyse(self, artefacts: tuple[AnalysisInput, ...]) -> Mapping[str, Estimate]:

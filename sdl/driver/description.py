@@ -171,6 +171,7 @@ class ActionSpec:
         estimate: arguments → seconds, where the duration depends on them.
         samples: the most samples that one command can be carried out on.
         uses: what it uses up.
+        raw: techniques of the raw data that it gives, such as `impedance spectroscopy`; empty where it does not say.
     """
 
     name: str
@@ -183,6 +184,7 @@ class ActionSpec:
     estimate: Callable[[Mapping[str, Any]], float] | None = field(default=None, compare=False, repr=False)
     samples: int = 1
     uses: tuple[Use, ...] = ()
+    raw: tuple[str, ...] = ()
 
     def with_role(self, role: str) -> FieldSpec | None:
         """Return the parameter that plays a role, or None."""
@@ -254,6 +256,7 @@ class ActionSpec:
             "abortable": self.abortable,
             "samples": self.samples,
             "uses": [asdict(u) for u in self.uses],
+            "raw": list(self.raw),
             "arguments": object_schema(self.parameters),
             "results": object_schema(self.results),
         }

@@ -125,6 +125,7 @@ class _ActionMark:
     abortable: bool
     samples: int
     uses: tuple[Use, ...]
+    raw: tuple[str, ...]
 
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
@@ -137,6 +138,7 @@ def action(
     abortable: bool = False,
     samples: int = 1,
     uses: Sequence[Use] = (),
+    raw: Sequence[str] = (),
 ) -> Callable[[Method], Method]:
     """Make an async method an action.
 
@@ -147,6 +149,7 @@ def action(
         samples: the most samples that one command can be carried out on; with more than one, a campaign can have steps of
             several experiments share a command (`together`), and a specimen that fails is said with `ctx.sample_failed`.
         uses: what it uses up of the lab's consumables; where their names follow from settings, override `describe`.
+        raw: techniques of the raw data that it gives (`impedance spectroscopy`), so that pre-flight can refuse a wrong analysis.
     """
     if samples < 1:
         raise DriverError(f"an action is carried out on at least one sample, not {samples}")
@@ -157,7 +160,7 @@ def action(
         function: Any = method
         if not inspect.iscoroutinefunction(function):
             raise DriverError(f"action '{function.__name__}' must be an async function")
-        function.__sdl_action__ = _ActionMark(effect, duration, abortable, samples, tuple(uses))
+        function.__sdl_action__ = _ActionMark(effect, duration, abortable, samples, tuple(uses), tuple(raw))
         return method
 
     return mark
@@ -210,6 +213,15 @@ class Instrument:
     @classmethod
     def stand_in(cls, settings: DriverSettings) -> DriverSettings | None:
         """Return the settings under which this driver simulates itself, for `--simulate`; None where they state no stand-in."""
+        del settings
+        return None
+
+    @classmethod
+    def transport(cls, settings: DriverSettings) -> str | None:
+        """Return by what a real instrument is reached, such as `serial:/dev/ttyUSB0` or `tcp:10.0.0.5:4001`; None for nothing.
+
+        One process of a machine holds it at a time, in whichever lab file and under whichever name it is driven.
+        """
         del settings
         return None
 
@@ -296,6 +308,7 @@ def _spec_of(owner: str, name: str, method: Callable[..., Any], mark: _ActionMar
         estimate=estimate,
         samples=mark.samples,
         uses=mark.uses,
+        raw=mark.raw,
     )
 
 

@@ -12,6 +12,7 @@ from sdl.analysis import get_analysis
 from sdl.campaign import Reference
 from sdl.errors import InputError, UnitError, brief, listed, near_miss
 from sdl.loop import Constant, FromParameter, Gives, Shared, StepPlan
+from sdl.preflight.policies import check_approve, check_if_fails
 from sdl.preflight.samples import SampleWalk, check_room
 from sdl.space import Categorical, Continuous, Discrete, Integer
 from sdl.units import DIMENSIONLESS, convert, is_compatible, read_quantity
@@ -38,7 +39,7 @@ def check_steps(
     plans: list[StepPlan] = []
     for index, step in enumerate(every):
         occurrence = sum(s.instrument == step.instrument and s.action == step.action for s in every[:index])
-        plan = checker.step(step, index, occurrence)
+        plan = checker.step(step, index, occurrence, every[:index])
         if plan is not None:
             plans.append(plan)
     if lab is None or len(plans) < len(every):
@@ -58,8 +59,8 @@ class _Checker:
     reader: Reader
     lab: LabPlan | None
 
-    def step(self, step: Step, index: int, occurrence: int) -> StepPlan | None:
-        """Check one step."""
+    def step(self, step: Step, index: int, occurrence: int, before: Sequence[Step]) -> StepPlan | None:
+        """Check one step; `before` are those before it."""
         action = self._action(step)
         if action is None:
             return None
@@ -68,7 +69,18 @@ class _Checker:
         together = None
         if step.together is not None:
             together = Shared(step.together.wait, step.together.at_most or action.samples)
-        return StepPlan(index, step.instrument, action, arguments, step.analysis, gives, occurrence, together=together)
+        return StepPlan(
+            index,
+            step.instrument,
+            action,
+            arguments,
+            step.analysis,
+            gives,
+            occurrence,
+            together=together,
+            if_fails=check_if_fails(self.reader, step, action, self.lab, before),
+            approve=check_approve(self.reader, step, action),
+        )
 
     def _action(self, step: Step) -> ActionSpec | None:
         spec = self.draft.lab
@@ -206,6 +218,12 @@ class _Checker:
             if not step.gives:
                 self.reader.wrong(
                     (*step.where, "analysis"), f"the analysis '{step.analysis}' gives no outcome; add 'gives'"
+                )
+            technique = get_analysis(step.analysis).technique
+            if action.raw and technique not in action.raw:
+                self.reader.wrong(
+                    (*step.where, "analysis"),
+                    f"'{step.analysis}' takes data of {technique}, but '{step.instrument}.{step.action}' gives {listed(action.raw)}",
                 )
             origin = f"analysis '{step.analysis}'"
         else:

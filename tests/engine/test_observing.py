@@ -78,6 +78,7 @@ class Trace:
     """Reads the scanner's file; the second experiment is odd, the third cannot be read."""
 
     name: str = "trace"
+    technique: str = "scanning"
     gives: tuple[FieldSpec, ...] = (FieldSpec("long", "number", "mm"), FieldSpec("share", "number"))
     figure: AnalysisFigure = FIGURE
 
@@ -107,6 +108,7 @@ class Plain:
     """An analysis that tells its estimates and nothing else."""
 
     name = "trace"
+    technique = "counting"
     gives = Trace.gives
 
     def analyse(self, artefacts):

@@ -195,3 +195,25 @@ def test_a_lab_without_places_asks_nothing_of_them(problems):
     assert problems(*changes) == []
     (said,) = problems(*changes[:-1])
     assert "the lab names no places; add 'places: {bin: {capacity: 1}}' to it" in said
+
+
+def test_a_wrong_analysis_is_refused_before_anything_is_measured(campaigns, write):
+    text = (campaigns / "ceramics_line.yaml").read_text()
+    lab = (campaigns / "labs" / "ceramics_line.yaml").read_text()
+    write("labs/ceramics_line.yaml", lab)
+    for old, new, said in (
+        ("analysis: phase_content, gives: {cubic_fraction: phase_fraction}", "analysis: microstructure, gives: {cubic_fraction: porosity}",
+         "'microstructure' takes data of scanning electron microscopy, but 'diffractometer.scan' gives 'powder X-ray diffraction'"),
+        ("analysis: bulk_conductivity", "analysis: phase_content",
+         "'phase_content' takes data of powder X-ray diffraction, but 'impedance.measure' gives 'impedance spectroscopy'"),
+        ("temperature: {type: discrete, values: [1125, 1150, 1175, 1200]", "temperature: {type: discrete, values: [1125, 2150]",
+         "protocol[6].with.temperature: $temperature may become 2150 degC"),
+        ("ramp: 5 K/min", "ramp: 500 K/min", "is outside the limits"),
+        ("container: alumina_crucible", "container: steel_tray",
+         "$temperature may become 1200 degC, but the sample may lie in 'steel_tray', which stands 900 degC"),
+        ("{to: furnace_rack}", "{to: press}", "the sample is at 'press' already by then"),
+    ):  # fmt: skip
+        assert old in text
+        with pytest.raises(FileProblems) as caught:
+            check(write("line.yaml", text.replace(old, new, 1)))
+        assert any(said in str(p) for p in caught.value.problems), (said, [str(p) for p in caught.value.problems])
