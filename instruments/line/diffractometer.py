@@ -23,6 +23,9 @@ RATE, FLAT_RATE, AIR_RATE = 1e4, 120.0, 400.0
 """Counts per second in the strongest point, of the flat background, and of the scatter of air at 2θ = 0. Chosen: a laboratory
 diffractometer with a line detector."""
 
+FIRST, LAST, STEP = 15.0, 80.0, 0.02
+"""2θ of the first and the last point, and between points, degrees, where a scan does not say otherwise."""
+
 ALIGNING = 300.0
 """Time for mounting and aligning, s. Chosen."""
 
@@ -40,9 +43,13 @@ class ScanResult:
     highest: Annotated[int, Unit("dimensionless")]
 
 
-def device(time_per_step: float) -> Diffractometer:
-    """Return the diffractometer as it is set for a time per step, s."""
+def device(arguments: Mapping[str, Any]) -> Diffractometer:
+    """Return the diffractometer as it is set for the arguments of a scan."""
+    time_per_step = float(arguments["time_per_step"])
     return Diffractometer(
+        low=float(arguments.get("first", FIRST)),
+        high=float(arguments.get("last", LAST)),
+        step=float(arguments.get("step", STEP)),
         counts=RATE * time_per_step,
         background=FLAT_RATE * time_per_step,
         air_scatter=AIR_RATE * time_per_step,
@@ -51,9 +58,9 @@ def device(time_per_step: float) -> Diffractometer:
 
 
 def scan_seconds(arguments: Mapping[str, Any]) -> float:
-    """Return how long a scan takes, s: 15 to 80 degrees in steps of 0.02."""
-    settings = Diffractometer()
-    return ALIGNING + float(arguments["time_per_step"]) * ((settings.high - settings.low) / settings.step + 1.0)
+    """Return how long a scan takes, s."""
+    settings = device(arguments)
+    return ALIGNING + settings.time_per_step * ((settings.high - settings.low) / settings.step + 1.0)
 
 
 def phases_of(sample: LineSample) -> tuple[PhaseTruth, ...]:
@@ -69,19 +76,26 @@ def phases_of(sample: LineSample) -> tuple[PhaseTruth, ...]:
 
 
 class LineDiffractometer(LineInstrument):
-    """Simulated powder diffractometer with a copper tube, 15 to 80 degrees."""
+    """Simulated powder diffractometer with a copper tube."""
 
     @action(effect="reads", duration=scan_seconds, raw=["powder X-ray diffraction"])
-    async def scan(self, ctx: Context, time_per_step: Annotated[float, Unit("s"), Limits(0.05, 20.0)]) -> ScanResult:
-        """Measure the powder pattern of a pellet's face; the pellet stays whole."""
+    async def scan(
+        self,
+        ctx: Context,
+        time_per_step: Annotated[float, Unit("s"), Limits(0.05, 20.0)],
+        first: Annotated[float, Unit("degree"), Limits(10.0, 30.0)] = FIRST,
+        last: Annotated[float, Unit("degree"), Limits(40.0, 120.0)] = LAST,
+        step: Annotated[float, Unit("degree"), Limits(0.005, 0.05)] = STEP,
+    ) -> ScanResult:
+        """Measure the powder pattern of a pellet's face from one 2θ to another; the pellet stays whole."""
         self.sample_for(ctx).require_pressed()
-        seconds = scan_seconds({"time_per_step": time_per_step})
+        seconds = scan_seconds({"time_per_step": time_per_step, "first": first, "last": last, "step": step})
         return self.result_of(await self.carry_out(ctx, seconds), ctx.store)
 
     def result_of(self, operation: Operation, store: Store) -> ScanResult:
         """Return the log and keep the pattern."""
         sample = self.sample_before(operation)
-        settings = device(float(operation.arguments["time_per_step"]))
+        settings = device(operation.arguments)
         pattern = powder_pattern(phases_of(sample), self.rng(operation, "counts"), settings)
         data = pattern_file(pattern, settings, sample=sample.name, instrument=operation.instrument)
         store("powder_pattern.nxs", data, MEDIA_TYPE)

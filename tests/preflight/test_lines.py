@@ -202,7 +202,7 @@ def test_a_wrong_analysis_is_refused_before_anything_is_measured(campaigns, writ
     lab = (campaigns / "labs" / "ceramics_line.yaml").read_text()
     write("labs/ceramics_line.yaml", lab)
     for old, new, said in (
-        ("analysis: phase_content, gives: {cubic_fraction: phase_fraction}", "analysis: microstructure, gives: {cubic_fraction: porosity}",
+        ("analysis: phase_content\n    gives: {cubic_fraction: phase_fraction}", "analysis: microstructure\n    gives: {cubic_fraction: porosity}",
          "'microstructure' takes data of scanning electron microscopy, but 'diffractometer.scan' gives 'powder X-ray diffraction'"),
         ("analysis: bulk_conductivity", "analysis: phase_content",
          "'phase_content' takes data of powder X-ray diffraction, but 'impedance.measure' gives 'impedance spectroscopy'"),
