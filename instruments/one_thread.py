@@ -112,7 +112,7 @@ class OneThread:
         self._queue.put(_End(asyncio.get_running_loop(), ended))
         with suppress(TimeoutError):
             await asyncio.wait_for(ended, patience)
-            thread.join(1.0)  # it has nothing left to do
+            await asyncio.to_thread(thread.join, 1.0)  # it has nothing left to do, but may have to wait for a processor
         return not thread.is_alive()
 
     def _drop(self, call: _Call) -> bool:

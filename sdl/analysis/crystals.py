@@ -111,7 +111,9 @@ CUBIC_GARNET = Crystal(
         Site("O", (0.1003, 0.1950, 0.2811)),
     ),
     shift=(0.0, 0.0, 0.0),
-    source="J. Awaka et al., Chem. Lett. 40, 60 (2011); oxygen rounded to four digits (La-O 2.51 and 2.58, Zr-O 2.11 Å)",
+    source="J. Awaka et al., Chem. Lett. 40, 60 (2011), doi 10.1246/cl.2011.60; oxygen rounded to four digits (La-O 2.51 and "
+    "2.58, Zr-O 2.11 Å); sites within 0.05 Å of a published model of the same framework (a 12.9727 Å, oxygen 0.1006, 0.1955, "
+    "0.2816)",
 )
 
 TETRAGONAL_GARNET = Crystal(
@@ -132,7 +134,8 @@ TETRAGONAL_GARNET = Crystal(
         Site("O", (0.1495, 0.0282, 0.4473)),
     ),
     shift=(0.0, -0.25, 0.125),
-    source="J. Awaka et al., J. Solid State Chem. 182, 2046 (2009), origin choice 2",
+    source="J. Awaka et al., J. Solid State Chem. 182, 2046 (2009), doi 10.1016/j.jssc.2009.05.020, origin choice 2; sites "
+    "within 0.03 Å of the structure calculated for Materials Project mp-942733",
 )
 
 PYROCHLORE = Crystal(
@@ -148,7 +151,8 @@ PYROCHLORE = Crystal(
         Site("O", (0.375, 0.375, 0.375)),
     ),
     shift=(0.125, 0.125, 0.125),
-    source="pyrochlore type, origin choice 2; cell and oxygen after Y. Tabira et al., Z. Kristallogr. 216, 92 (2001), rounded",
+    source="pyrochlore type, origin choice 2; cell and oxygen after Y. Tabira et al., Z. Kristallogr. 216, 92 (2001), rounded; "
+    "a calculated oxygen parameter is 0.3314 (example data of the library Euphonic), 0.014 Å away",
 )
 
 CRYSTALS = {c.name: c for c in (CUBIC_GARNET, TETRAGONAL_GARNET, PYROCHLORE)}

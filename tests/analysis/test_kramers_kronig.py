@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sdl.analysis.impedance import Spectrum, circuit, intercept, kramers_kronig_flags
+from sdl.analysis.impedance import circuit, intercept, kramers_kronig_flags
 from sdl.analysis.kramers_kronig import linear_test
+from sdl.analysis.spectrum_file import Spectrum
 from sdl.errors import AnalysisError
 
 FREQUENCY = np.geomspace(0.02, 1e7, 70)
-CIRCUIT = np.array([np.log(0.7), np.log(0.3), np.log(3e-9), np.log(2e-6), 0.96, 0.9, np.log(1e3), 0.88])
+CIRCUIT = np.array([np.log(0.7), np.log(0.3), np.log(3e-9), np.log(2e-6), 0.96, 0.9, np.log(1e3), 0.88, 1.25])
 
 
 def spectrum(noise: float, seed: int) -> np.ndarray:
@@ -61,8 +62,8 @@ def test_impedance_py_finds_the_same_resistance() -> None:
         z = spectrum(0.008, seed)
         ours = intercept(Spectrum(FREQUENCY, z, 0.5, 0.0, 0.8, 0.0))
         # A Zarc of resistance R, time τ and exponent a is R beside a constant-phase element Q = τ^a / R.
-        guess = [560.0, 3e-9**0.96 / 560.0, 0.96, 240.0, 2e-6**0.9 / 240.0, 0.9, 1.25e-6, 0.88]
-        theirs = circuits.CustomCircuit("p(R1,CPE1)-p(R2,CPE2)-CPE3", initial_guess=guess)
+        guess = [560.0, 3e-9**0.96 / 560.0, 0.96, 240.0, 2e-6**0.9 / 240.0, 0.9, 1.25e-6, 0.88, 1e-6]
+        theirs = circuits.CustomCircuit("p(R1,CPE1)-p(R2,CPE2)-CPE3-L1", initial_guess=guess)
         theirs.fit(FREQUENCY, z, weight_by_modulus=True)
         total = theirs.parameters_[0] + theirs.parameters_[3]
         assert abs(total - ours.resistance) < ours.uncertainty

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 
@@ -12,10 +13,17 @@ from sdl.analysis import AnalysisInput
 from sdl.analysis.micrograph import Microstructure, bootstrap
 from sdl.errors import AnalysisError
 
+h5py = pytest.importorskip("h5py")
 tifffile = pytest.importorskip("tifffile")
 pytest.importorskip("skimage")
 
-from sdl_instruments.rawdata.micrograph import Microscope, Section, micrograph, micrograph_file  # noqa: E402
+from sdl_instruments.rawdata.micrograph import (  # noqa: E402
+    Microscope,
+    Section,
+    micrograph,
+    micrograph_file,
+    micrograph_hdf5,
+)
 
 DEVICE = Microscope()
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -30,8 +38,18 @@ def image(section: Section = USUAL, seed: int = 0, device: Microscope = DEVICE) 
     )
 
 
-def given(data: bytes) -> tuple[AnalysisInput, ...]:
-    return (AnalysisInput("m.tif", "image/tiff", data),)
+def given(data: bytes, media_type: str = "image/tiff") -> tuple[AnalysisInput, ...]:
+    return (AnalysisInput("m", media_type, data),)
+
+
+def in_hdf5(change=None, seed: int = 0) -> tuple[AnalysisInput, ...]:
+    """Return a good micrograph in HDF5, after `change` has been applied to its tree."""
+    pixels = micrograph(USUAL, np.random.default_rng(seed), DEVICE)
+    buffer = io.BytesIO(micrograph_hdf5(pixels, DEVICE, sample="s1", instrument="sem"))
+    if change is not None:
+        with h5py.File(buffer, "r+") as tree:
+            change(tree)
+    return given(buffer.getvalue(), "application/x-hdf5")
 
 
 def pulls(seeds: range) -> np.ndarray:
@@ -88,8 +106,6 @@ def test_bootstrap_of_even_tiles_is_certain_and_of_uneven_ones_is_not() -> None:
 
 
 def retitled(**changes) -> bytes:
-    import io
-
     with tifffile.TiffFile(io.BytesIO(image())) as tree:
         head, pixels = json.loads(tree.pages[0].tags["ImageDescription"].value), tree.pages[0].asarray()
     head = {k: v for k, v in {**head, **changes}.items() if v is not None}
@@ -118,3 +134,49 @@ def retitled(**changes) -> bytes:
 def test_what_is_no_good_micrograph_is_refused(data, said: str) -> None:
     with pytest.raises(AnalysisError, match=said):
         Microstructure().analyse(given(data()))
+
+
+def test_both_forms_of_a_micrograph_give_the_same_bits() -> None:
+    tiff, hdf5 = Microstructure().examine(given(image())), Microstructure().examine(in_hdf5())
+    assert tiff == hdf5
+
+
+def _replace(path: str, value: object, unit: str = ""):
+    def change(tree) -> None:
+        del tree[path]
+        tree[path] = value
+        if unit:
+            tree[path].attrs["units"] = unit
+
+    return change
+
+
+def _crop(tree) -> None:
+    _replace("entry/data/image", tree["entry/data/image"][:-40], "grey")(tree)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param(_replace("entry/technique", "optical microscopy"), "optical", id="wrong technique"),
+        pytest.param(_crop, "truncated: the header announces 768 × 768", id="rows missing"),
+        pytest.param(
+            lambda t: t.pop("entry/instrument/calibration/pixel_size"), "pixel_size' is missing", id="no scale"
+        ),
+        pytest.param(_replace("entry/instrument/calibration/pixel_size", 1.0, "g"), "is in 'g'", id="scale in gram"),
+        pytest.param(_replace("entry/instrument/calibration/pixel_size", 0.0, "um"), "above 0 um", id="scale of zero"),
+        pytest.param(lambda t: t.pop("entry/simulated"), "simulated' is missing", id="does not say whether simulated"),
+        pytest.param(
+            _replace("entry/instrument/detector/saturation_value", 150, "grey"), "saturated", id="saturates early"
+        ),
+        pytest.param(
+            _replace("entry/data/image", np.zeros((768, 768, 3), np.uint8), "grey"), "one grey channel", id="colours"
+        ),
+        pytest.param(_replace("entry/data/image", np.full((768, 768), 0.5), "grey"), "8 or 16 bits", id="floats"),
+        pytest.param(_replace("entry/data/image", np.zeros((0, 0), np.uint8), "grey"), "no pixel", id="no pixel"),
+        pytest.param(_replace("entry/data/image", np.full((768, 768), 90, np.uint8), "grey"), "every pixel", id="flat"),
+    ],
+)
+def test_what_is_no_good_micrograph_in_hdf5_is_refused(change, said: str) -> None:
+    with pytest.raises(AnalysisError, match=said):
+        Microstructure().analyse(in_hdf5(change))
