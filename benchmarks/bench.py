@@ -98,8 +98,11 @@ stop: {experiments: 10}
 STEPS = 40
 
 
-def campaign_seconds(folder: Path, home: Path | None, steps: int) -> tuple[float, int, int]:
-    """Return wall seconds of the engine, commands, and commits, for ten experiments of so many idle steps."""
+def campaign_seconds(folder: Path, home: Path | None, steps: int, server: str | None = None) -> tuple[float, int, int]:
+    """Return wall seconds of the engine, commands, and commits, for ten experiments of so many idle steps.
+
+    On a lab server, where there is one, and then under the name of the home: samples are named after their campaign.
+    """
     file = folder / "idle.yaml"
     file.write_text(IDLE % "\n".join("  - {instrument: idle, action: nothing, with: {a: $a}}" for _ in range(steps)))
     commits = 0
@@ -111,7 +114,7 @@ def campaign_seconds(folder: Path, home: Path | None, steps: int) -> tuple[float
         return append(*arguments)
 
     async def go() -> tuple[float, int]:
-        session = open_session(check(file), home)
+        session = open_session(checked, home)
         try:
             engine = await session.engine(InlineWorker())
             began = time.perf_counter()
@@ -122,6 +125,8 @@ def campaign_seconds(folder: Path, home: Path | None, steps: int) -> tuple[float
         finally:
             await session.close()
 
+    served = () if server is None else (f"lab={{server: '{server}'}}",)
+    checked = check(file, overrides=served, name=None if server is None or home is None else home.name)
     Ledger.append = counted  # type: ignore[method-assign]
     try:
         took, commands = asyncio.run(go())
@@ -236,7 +241,12 @@ def main() -> None:
     table = Table(title="What things cost (medians)")
     for heading in ("what", "ours", "peer, same run", "ratio"):
         table.add_column(heading)
-    for row in [help_row(), *overhead_rows(), *proposal_rows()]:
+    from served import served_rows
+
+    def on_server(folder: Path, home: Path, server: str, steps: int) -> tuple[float, int, int]:
+        return campaign_seconds(folder, home, steps, server)
+
+    for row in [help_row(), *overhead_rows(), *served_rows(on_server, STEPS), *proposal_rows()]:
         table.add_row(*row)
     Console(width=120).print(table)
 

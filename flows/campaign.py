@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect import flow, tags
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 
-from sdl.engine import ProcessWorker, open_session
+from sdl.engine import HookList, ProcessWorker, open_session
+from sdl.engine.notifying import notifier_of
 from sdl.errors import InputError
 from sdl.preflight import check
 
@@ -46,6 +47,7 @@ async def campaign(
     seed: int | None = None,
     overrides: tuple[str, ...] = (),
     simulate: bool = False,
+    stays: bool = True,
 ) -> Any:  # noqa: ANN401  Prefect's state
     """Run a campaign to its end.
 
@@ -57,31 +59,38 @@ async def campaign(
         seed: takes the place of the file's.
         overrides: `path=value`, as `--set`.
         simulate: simulators stand in for real instruments; virtual time.
+        stays: whether a campaign that only a person can bring on waits for the answer.
     """
     del planner
     given = _handed_over.get()
     if given is not None:
         engine, hooks = given
         with tags("sdl", name):
-            return _state(*await hooks.watched(engine))
+            return _state(*await hooks.watched(engine), hooks)
     if not file or not home:
         raise InputError("the flow needs 'file' (a campaign file) and 'home' (the ledger's folder)")
     checked = check(Path(file), overrides=tuple(overrides), name=name, seed=seed, simulate=simulate)
     session = open_session(checked, Path(home), simulate=simulate)
     worker = ProcessWorker()
     hooks = PrefectHooks(session, Path(home))
+    notifier = notifier_of(Path(home))
     try:
         if session.is_done:
             return Completed(message="there was nothing left to do")
-        engine = await session.engine(worker, hooks)
+        engine = await session.engine(worker, hooks if notifier is None else HookList(hooks, notifier))
+        engine.stays = stays
         with tags("sdl", name):
-            return _state(*await hooks.watched(engine))
+            return _state(*await hooks.watched(engine), hooks)
     finally:
         await worker.close()
         await session.close()
+        if notifier is not None:
+            notifier.close()
 
 
-def _state(state: str, reason: str) -> Any:  # noqa: ANN401  Prefect's state
+def _state(state: str, reason: str, hooks: PrefectHooks) -> Any:  # noqa: ANN401  Prefect's state
     """Return how the flow run ends; a campaign that stopped or waits is no failure, and is called what it is."""
+    if hooks.is_cancelled:
+        return Cancelled(message=reason)
     names = {"done": "Completed", "stopped": "Stopped", "waiting": "Waiting"}
     return Completed(name=names.get(state, "Completed"), message=reason)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from prefect import get_run_logger, task
 from prefect.artifacts import (
@@ -24,11 +25,18 @@ from prefect.runtime import flow_run
 
 from sdl.campaign import label_of
 from sdl.engine import Hooks
+from sdl.engine.notifying import message_of
 from sdl.errors import SdlError
+from sdl.ledger import CommandLate, QuestionAnswered, QuestionAskedAgain, QuestionOpened
 from sdl.loop import best
+
+from .forms import Forms
+from .late import tell_late
+from .watch import RunWatch, correct_the_last
 
 if TYPE_CHECKING:
     from sdl.engine import Engine, Session, View
+    from sdl.ledger import Row
 
 _EVERY = 5.0
 """Seconds between two refreshes of the artifacts; each refresh of a table is a new version of it in Prefect's database."""
@@ -55,7 +63,11 @@ class PrefectHooks(Hooks):
     def __init__(self, session: Session, home: Path, say: Callable[[str], None] | None = None) -> None:
         self._session = session
         self._say = say
+        self._home = home
         self._report = home / "reports" / f"{session.name}.html"
+        self._forms = Forms(session.name, session.ledger)
+        self._watch: RunWatch | None = None
+        self._closing: set[asyncio.Task[None]] = set()
         campaign = session.checked.campaign
         self._units = {n: p.unit for n, p in campaign.space.parameters.items()}
         self._outcome_units = {o: campaign.unit_of(o) for o in campaign.outcomes}
@@ -76,6 +88,13 @@ class PrefectHooks(Hooks):
             self._say(f"this run in Prefect: {url}")
         self.diary(f"report: file://{self._report}")
         await self._safely(self._make_progress(view))
+        if flow_run.id is not None and self._session.ledger.home is not None:
+            run = UUID(str(flow_run.id))
+            await self._safely(self._correct(run))
+            self._watch = RunWatch(self._session, run)
+            self._watch.begin()
+            for question in view.state.open_questions():
+                self._forms.open(question)
 
     async def experiment(self, number: int, label: str, run: Callable[[], Awaitable[None]]) -> None:
         """Carry an experiment out as a task of its own, with a readable name."""
@@ -99,6 +118,36 @@ class PrefectHooks(Hooks):
         with contextlib.suppress(ExperimentFailed):  # the task shows it; for the campaign a failed experiment is data
             await named()
 
+    def recorded(self, rows: list[Row], view: View) -> None:
+        """Show late commands, and a form for every question until it is answered, here or elsewhere."""
+        for row in rows:
+            if isinstance(row.event, CommandLate) and (told := message_of(row.event, view)) is not None:
+                self._soon(tell_late(row.event, *told[1:], view.campaign, self._key))
+        if self._watch is None:
+            return
+        for row in rows:
+            if isinstance(row.event, QuestionOpened):
+                self._forms.open(row.event)
+            elif isinstance(row.event, QuestionAskedAgain):
+                self._soon(self._forms.asked_again(row.event.question, row.event.times))
+            elif isinstance(row.event, QuestionAnswered):
+                self._soon(self._forms.answered(row.event))
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the flow run was cancelled in Prefect."""
+        return self._watch is not None and self._watch.is_cancelled
+
+    def _soon(self, action: Awaitable[None]) -> None:
+        task = asyncio.create_task(self._safely(action))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _correct(self, run: UUID) -> None:
+        corrected = await correct_the_last(self._home, self._session.name, run)
+        if corrected is not None:
+            self.diary(f"the last process is gone: its flow run '{corrected}' is shown as crashed now")
+
     def diary(self, text: str) -> None:
         """Write a line of the lab diary into the run's log."""
         try:
@@ -112,7 +161,12 @@ class PrefectHooks(Hooks):
             await self._safely(self._refresh(view))
 
     async def ended(self, view: View) -> None:
-        """Refresh the artifacts a last time."""
+        """Refresh the artifacts a last time, and close every form."""
+        if self._watch is not None:
+            self._watch.end()
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=_PATIENCE)
+        await self._safely(self._forms.end())
         await self._safely(self._refresh(view))
         ended = view.state.ended
         if ended is not None:

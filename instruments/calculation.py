@@ -31,6 +31,7 @@ from sdl.driver import (
     Reconciled,
     SafeReport,
 )
+from sdl.driver.description import read_late
 from sdl.engine import WorkerPool
 from sdl.engine.worker import CallError, WorkerError
 from sdl.errors import DriverError, InstrumentFault, UnitError
@@ -60,6 +61,8 @@ class CalculationSettings(DriverSettings):
         result: name of the one result of a function that returns a number.
         fixed: parameters that always get this value.
         duration: typical time, such as `20 min`; in virtual time a calculation takes exactly that.
+        late: when a running command is reported as late: a time (`1 h`) or a factor of the duration (2); default: the larger of
+            1.5 times and 5 min more than the duration.
         cost: what one calculation costs, a number or a quantity; given as the result field `cost`.
         processes: how many are computed at once, each in a process of its own.
         time_limit: real time after which a calculation is given up and its experiment fails.
@@ -74,6 +77,7 @@ class CalculationSettings(DriverSettings):
     result: str | None = None
     fixed: dict[str, Any] = Field(default_factory=dict)
     duration: str = "0 s"
+    late: str | float | None = None
     cost: float | str | None = None
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     time_limit: str | None = None
@@ -161,12 +165,16 @@ def _spec(settings: CalculationSettings) -> ActionSpec:
         raise DriverError(f"{whose}: a calculation must give something; state its results")
     if settings.time_limit is not None:
         duration_of(settings.time_limit, f"{whose}: time_limit")
+    seconds = duration_of(settings.duration, whose)
+    late, late_is_factor = read_late(settings.late, seconds, whose)
     return ActionSpec(
         name=settings.action,
         effect="repeatable",
         parameters=parameters_of(whose, function, settings.parameters, settings.fixed),
         results=results,
-        duration=duration_of(settings.duration, whose),
+        duration=seconds,
+        late=late,
+        late_is_factor=late_is_factor,
         abortable=True,
         doc=settings.description or (inspect.getdoc(function) or "").split("\n")[0] or f"Compute {whose}.",
     )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -25,7 +25,7 @@ from sdl.driver import (
     Reconciled,
     SafeReport,
 )
-from sdl.driver.description import Effect
+from sdl.driver.description import Effect, read_late
 from sdl.errors import DriverError, InstrumentFault, listed, near_miss
 from sdl.units import DIMENSIONLESS
 
@@ -49,6 +49,8 @@ class ManualActionSettings(BaseModel):
         parameters: what the step of the protocol gives, each number with unit and limits.
         results: what the person tells afterwards, each number with its unit.
         duration: typical time, such as `10 min`; needed where the effect is not `reads`.
+        late: when a running command is reported as late: a time (`1 h`) or a factor of the duration (2); default: the larger of
+            1.5 times and 5 min more than the duration.
         simulate: the results that stand in for a person's under `--simulate`, in the results' units or as quantities.
     """
 
@@ -59,6 +61,7 @@ class ManualActionSettings(BaseModel):
     parameters: dict[str, FieldSettings] = Field(default_factory=dict)
     results: dict[str, FieldSettings] = Field(default_factory=dict)
     duration: str | None = None
+    late: str | float | None = None
     simulate: dict[str, bool | int | float | str] | None = None
 
 
@@ -126,12 +129,16 @@ def _task(name: str, stated: ManualActionSettings) -> _Task:
         said = fill(stated.instructions, {n: f"<{n}>" for n in names})
     except DriverError as error:
         raise DriverError(f"{whose}: instructions: {error}") from error
+    seconds = 0.0 if stated.duration is None else duration_of(stated.duration, whose)
+    late, late_is_factor = read_late(stated.late, seconds, whose)
     spec = ActionSpec(
         name=name,
         effect=stated.effect,
         parameters=parameters,
         results=results,
-        duration=0.0 if stated.duration is None else duration_of(stated.duration, whose),
+        duration=seconds,
+        late=late,
+        late_is_factor=late_is_factor,
         abortable=True,
         doc=said.strip().splitlines()[0] if said.strip() else name,
     )
@@ -185,6 +192,7 @@ class Manual(Instrument):
     nature = "manual"
     nature_in_settings = True
     settings_model = ManualSettings
+    readings: ClassVar[Mapping[str, str] | None] = {"asked": ""}
 
     def __init__(self, name: str, settings: DriverSettings, *, clock: Clock, world: World | None = None) -> None:
         super().__init__(name, settings, clock=clock, world=world)
@@ -205,9 +213,8 @@ class Manual(Instrument):
         manual = _settings(settings)
         actions = {name: task.spec for name, task in _tasks(manual).items()}
         nature = "simulated" if manual.simulated else "manual"
-        return Description(
-            driver, nature, actions, "A person, who is asked to carry a step out and to tell the result."
-        )
+        doc = "A person, who is asked to carry a step out and to tell the result."
+        return Description(driver, nature, actions, doc, readings=cls.readings)
 
     @classmethod
     def stand_in(cls, settings: DriverSettings) -> DriverSettings | None:

@@ -24,7 +24,7 @@ from sdl.driver import (
     Reconciled,
     SafeReport,
 )
-from sdl.driver.description import Effect
+from sdl.driver.description import Effect, read_late
 from sdl.errors import DriverError, InstrumentFault, OutcomeUnknown, UnitError, listed, near_miss
 from sdl.units import canonical_unit
 
@@ -50,6 +50,8 @@ class ActionSettings(BaseModel):
         result: name of the one result of a method that returns a number, a word or a truth value.
         fixed: parameters of the method that always get this value and are none of the action's.
         duration: typical lab time, such as `5 min`; needed where the effect is not `reads`.
+        late: when a running command is reported as late: a time (`1 h`) or a factor of the duration (2); default: the larger of
+            1.5 times and 5 min more than the duration.
         time_limit: real time after which the call is given up. What was irreversible is then unknown.
         description: for people; default: the method's docstring.
     """
@@ -63,6 +65,7 @@ class ActionSettings(BaseModel):
     result: str | None = None
     fixed: dict[str, Any] = Field(default_factory=dict)
     duration: str | None = None
+    late: str | float | None = None
     time_limit: str | None = None
     description: str = ""
 
@@ -262,16 +265,21 @@ def _method(found: type, name: str, stated: ActionSettings, settings: PythonSett
     duration = stated.duration or (marked if isinstance(marked, str) else None)
     if duration is None and estimate is None and effect != "reads":
         raise DriverError(f"actions.{name}: state how long {whose} takes, such as 'duration: 5 min'")
+    seconds = 0.0 if duration is None else duration_of(duration, f"actions.{name}")
+    late = getattr(mark, "late", None) if stated.late is None else stated.late
+    late, late_is_factor = read_late(late, seconds, f"actions.{name}")
     described = stated.description or (inspect.getdoc(function) or "").split("\n")[0] or f"Call {whose}."
     spec = ActionSpec(
         name=name,
         effect=effect,
         parameters=parameters_of(whose, function, stated.parameters, stated.fixed, skip + takes_context),
         results=results_of(whose, function, stated.results, stated.result),
-        duration=0.0 if duration is None else duration_of(duration, f"actions.{name}"),
+        duration=seconds,
         abortable=settings.abort is not None or settings.nature != "real",
         doc=described,
         estimate=estimate,
+        late=late,
+        late_is_factor=late_is_factor,
     )
     limit = None if stated.time_limit is None else duration_of(stated.time_limit, f"actions.{name}")
     return _Method(called, spec, is_async, takes_context, stated.fixed, limit)
@@ -314,7 +322,9 @@ class PythonObject(Instrument):
         doc = (known.type.__dict__.get("__doc__") or "").strip().split("\n")[
             0
         ] or f"The Python class {known.type.__name__}."
-        return Description(driver, known.settings.nature, {n: m.spec for n, m in known.methods.items()}, doc)
+        actions = {n: m.spec for n, m in known.methods.items()}
+        readings = {name: state.unit for name, state in known.settings.read_state.items()}
+        return Description(driver, known.settings.nature, actions, doc, readings=readings)
 
     @classmethod
     def stand_in(cls, settings: DriverSettings) -> DriverSettings | None:

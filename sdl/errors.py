@@ -72,6 +72,10 @@ class ClockError(SdlError):
     """Virtual time cannot advance, because nobody is waiting for a moment in it."""
 
 
+class LabError(SdlError):
+    """A lab server cannot be reached, refuses, or is another one than before; what was sent stays open."""
+
+
 class ConversionError(SdlError):
     """A value cannot be represented as asked."""
 

@@ -62,4 +62,19 @@ def drivers(monkeypatch):
 def _no_prefect_of_the_user(monkeypatch, tmp_path_factory):
     """Tests neither read nor touch the user's own settings and ledgers."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("SDL_LOCKS", str(tmp_path_factory.getbasetemp() / "locks"))
+    monkeypatch.delenv("SDL_LEDGER_URL", raising=False)
     monkeypatch.setenv("SDL_HOME", str(tmp_path_factory.getbasetemp() / "home-that-no-test-may-use"))
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of this test run's own; see `postgreskit.Postgres`."""
+    from postgreskit import Postgres, reason_against
+
+    reason = reason_against()
+    if reason is not None:
+        pytest.skip(reason)
+    server = Postgres()
+    yield server
+    server.close()

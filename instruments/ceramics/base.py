@@ -10,7 +10,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sdl.clock import utc_text
 from sdl.driver import (
@@ -41,6 +41,7 @@ class WorldInstrument(Instrument):
     """Base of instruments whose effects stand in the world's record."""
 
     nature = "simulated"
+    readings: ClassVar[Mapping[str, str] | None] = {"state": "dimensionless"}
     world_settings = ("failure_rate",)
 
     def __init__(self, name: str, settings: DriverSettings, *, clock: Clock, world: World | None = None) -> None:

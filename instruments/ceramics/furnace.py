@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from sdl.driver import Command, Context, Limits, Reading, SafeReport, Unit, action
 from sdl.errors import InstrumentFault
@@ -38,6 +38,8 @@ def sinter_seconds(arguments: Mapping[str, Any]) -> float:
 
 class BoxFurnace(CeramicsInstrument):
     """Simulated box furnace with one chamber; heats and cools at 5 K/min."""
+
+    readings: ClassVar[Mapping[str, str] | None] = {"state": "dimensionless", "chamber_temperature": "degC"}
 
     @action(effect="irreversible", duration=sinter_seconds, abortable=True)
     async def sinter(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from sdl_instruments.ceramics.base import Store
 from sdl_instruments.ceramics.furnace import THERMOCOUPLE_NOISE
@@ -51,6 +51,12 @@ def sinter_seconds(arguments: Mapping[str, Any]) -> float:
 
 class BatchFurnace(StoppableInstrument):
     """Simulated batch furnace with four positions; its loader takes samples from the rack and puts them back."""
+
+    readings: ClassVar[Mapping[str, str] | None] = {
+        "state": "dimensionless",
+        "firings": "dimensionless",
+        "chamber_temperature": "degC",
+    }
 
     @action(effect="irreversible", duration=sinter_seconds, abortable=True, samples=POSITIONS)
     async def sinter(

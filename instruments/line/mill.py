@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from sdl_instruments.ceramics.base import Store
 
@@ -43,6 +43,8 @@ def mill_seconds(arguments: Mapping[str, Any]) -> float:
 
 class Mill(StoppableInstrument):
     """Simulated planetary ball mill with zirconia balls: the powder becomes finer, and takes up what comes off the balls."""
+
+    readings: ClassVar[Mapping[str, str] | None] = {"state": "dimensionless", "speed": "rpm"}
 
     @action(effect="irreversible", duration=mill_seconds, abortable=True)
     async def mill(

@@ -292,6 +292,7 @@ async def _pool_truth(setup: Setup) -> PoolTruth | None:
     # Truth does not depend on the planner or the seed; a lab of its own is opened to ask.
     session = open_session(setup.checked, None)
     try:
-        return pool_truth(await session.open_lab(), setup.checked.plan, setup.checked.campaign.space)
+        await session.open_lab()
+        return pool_truth(session.lab, setup.checked.plan, setup.checked.campaign.space)
     finally:
         await session.close()

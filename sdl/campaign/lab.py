@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sdl.campaign.document import read_document
+from sdl.campaign.interlocks import read_requirements
 from sdl.campaign.model import ClockSpec, InstrumentSpec, LabSpec, PlaceSpec
 from sdl.campaign.reader import Reader
 from sdl.campaign.words import LARGEST_SEED, NAME, NAME_RULE
 from sdl.clock import ClockSettings
 from sdl.errors import FileProblems, InputError, UnitError, brief
-from sdl.units import Quantity, is_compatible, read_quantity
+from sdl.units import Quantity, is_compatible, read_duration, read_quantity
 
 if TYPE_CHECKING:
-    from sdl.campaign.document import Where
+    from collections.abc import Mapping
+
+    from sdl.campaign.document import Document, Where
     from sdl.campaign.files import Files
+    from sdl.errors import Problem
 
 LAB_KEYS = ("name", "description", "clock", "world", "instruments", "allow_real", "places", "containers", "consumables")
 
+_URL = re.compile(
+    r"^https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?\Z|^https?://\[[0-9a-fA-F:]+\](:\d{1,5})?/?\Z"
+)
 _ADDRESS = re.compile(r"^[A-Za-z0-9.:\[\]-]+:\d{1,5}\Z")
 
 
@@ -28,6 +35,8 @@ def read_lab(reader: Reader, files: Files) -> LabSpec | None:
     if data is None:
         reader.wrong((), "'lab' is missing: instruments, or the name of a lab file")
         return None
+    if isinstance(data, dict) and "server" in data:
+        return _served(reader, data)
     if isinstance(data, dict):
         return _lab_at(reader, ("lab",), "")
     if not isinstance(data, str):
@@ -51,6 +60,47 @@ def read_lab(reader: Reader, files: Files) -> LabSpec | None:
         reader.wrong(("lab",), str(error))
         return None
     return _lab_at(Reader(document, reader.problems), (), key)
+
+
+def read_lab_file(document: Document, key: str) -> tuple[LabSpec | None, list[Problem]]:
+    """Read a lab file by itself, for a lab server.
+
+    Args:
+        document: the file.
+        key: its name among the files that it stands beside.
+
+    Returns:
+        What could be read, and everything that is wrong with it.
+    """
+    reader = Reader(document)
+    return _lab_at(reader, (), key), reader.problems
+
+
+def _served(reader: Reader, data: Mapping[str, Any]) -> LabSpec | None:
+    """Read `{server: URL, token: env:NAME}`; what the lab is, its server says."""
+    reader.only(("lab",), ("server", "token"))
+    server, token = data["server"], data.get("token")
+    if not isinstance(server, str) or not _URL.match(server):
+        said = f"must be http://HOST:PORT, as sdl lab serve prints it, got {brief(server)}"
+        reader.wrong(("lab", "server"), said)
+        return None
+    if token is not None and (not isinstance(token, str) or not token.startswith("env:")):
+        reader.wrong(
+            ("lab", "token"), "a token does not belong in a file that is recorded; write env:NAME, and set NAME"
+        )
+        return None
+    return LabSpec(
+        name="lab",
+        clock=ClockSettings(),
+        world={},
+        instruments={},
+        allow_real=False,
+        document=reader.document,
+        key="",
+        written=(),
+        server=server.rstrip("/"),
+        token=token,
+    )
 
 
 def _lab_at(reader: Reader, where: Where, key: str) -> LabSpec | None:
@@ -95,7 +145,7 @@ def _lab_at(reader: Reader, where: Where, key: str) -> LabSpec | None:
         if not isinstance(reader.at(place), dict):
             reader.wrong(place, "must be a mapping with a 'driver'")
             continue
-        reader.only(place, ("driver", "settings", "place"))
+        reader.only(place, ("driver", "settings", "place", "safe_after", "requires"))
         driver = reader.at((*place, "driver"))
         settings = reader.at((*place, "settings"))
         if not isinstance(driver, str):
@@ -108,7 +158,9 @@ def _lab_at(reader: Reader, where: Where, key: str) -> LabSpec | None:
         if at is not None and (not isinstance(at, str) or at not in places):
             reader.unknown((*place, "place"), str(at), places, "place")
             at = None
-        instruments[instrument] = InstrumentSpec(instrument, driver, settings or {}, place, at)
+        safe_after = _duration(reader, (*place, "safe_after"))
+        requires = read_requirements(reader, (*place, "requires"))
+        instruments[instrument] = InstrumentSpec(instrument, driver, settings or {}, place, at, safe_after, requires)
     written = reader.at((*where, "instruments"))
     names = tuple(written) if isinstance(written, dict) else ()
     return LabSpec(
@@ -124,6 +176,20 @@ def _lab_at(reader: Reader, where: Where, key: str) -> LabSpec | None:
         containers={kind: stands.to("degC") for kind, stands in containers.items()},
         consumables=consumables,
     )
+
+
+def _duration(reader: Reader, where: Where) -> float | None:
+    """Return the seconds that stand at a path, or None where nothing does."""
+    text = reader.at(where)
+    if text is None:
+        return None
+    try:
+        if isinstance(text, bool) or not isinstance(text, str):
+            raise UnitError(f"must be a time such as '10 min', got {brief(text)}")
+        return read_duration(text)
+    except UnitError as error:
+        reader.wrong(where, str(error))
+        return None
 
 
 def _names(reader: Reader, where: Where, what: str) -> list[str]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict
 if TYPE_CHECKING:
     from sdl.campaign.document import Document, Where
     from sdl.campaign.files import Files
+    from sdl.campaign.interlocks import Requirement
     from sdl.clock import ClockSettings
     from sdl.objective import Objective, OutcomeConstraint, Target
     from sdl.space import Space, Value
@@ -46,6 +47,36 @@ class Together:
 
 
 @dataclass(frozen=True)
+class IfFailsSpec:
+    """`if_fails:` of a step, as written.
+
+    Attributes:
+        then: `fail`, `retry`, `skip`, `ask` or `instrument`.
+        times: how often at most, for `retry`.
+        instrument: another one of the same kind, for `instrument`.
+    """
+
+    then: Literal["fail", "retry", "skip", "ask", "instrument"]
+    times: int = 0
+    instrument: str = ""
+
+
+@dataclass(frozen=True)
+class ApproveSpec:
+    """`approve:` of a step, as written.
+
+    Attributes:
+        when: `always`, `first`, `cost_above` or `outside`.
+        seconds: the longest that needs nobody, for `cost_above`.
+        outside: argument → the two ends of the range that needs nobody, as numbers or quantities.
+    """
+
+    when: Literal["always", "first", "cost_above", "outside"]
+    seconds: float = 0.0
+    outside: Mapping[str, tuple[float | str, float | str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Step:
     """One step of a protocol.
 
@@ -58,6 +89,8 @@ class Step:
         where: its place in the campaign file.
         unreadable: arguments that were written but could not be read; only in a draft with problems.
         together: whether, and how, experiments share its command.
+        if_fails: what follows where its command fails, or None for what is usual.
+        approve: when a person must agree before it is sent, or None for never.
     """
 
     instrument: str
@@ -68,6 +101,8 @@ class Step:
     where: Where = ()
     unreadable: tuple[str, ...] = ()
     together: Together | None = None
+    if_fails: IfFailsSpec | None = None
+    approve: ApproveSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +111,8 @@ class InstrumentSpec:
 
     Attributes:
         place: where it works on samples, or None.
+        safe_after: real seconds for which its campaign may be gone before a lab server makes it safe, or None for ever.
+        requires: readings that must keep within bounds for it to act.
     """
 
     name: str
@@ -83,6 +120,8 @@ class InstrumentSpec:
     settings: Mapping[str, Any]
     where: Where = ()
     place: str | None = None
+    safe_after: float | None = None
+    requires: tuple[Requirement, ...] = ()
 
 
 class PlaceSpec(BaseModel):
@@ -109,6 +148,8 @@ class LabSpec:
         places: name → how many samples it holds.
         containers: kind → the temperature that it stands, degC.
         consumables: name → what there is of it when the campaign begins.
+        server: address of the lab server that says all the rest, or None.
+        token: for that server, as `env:NAME`, or None.
     """
 
     name: str
@@ -122,6 +163,8 @@ class LabSpec:
     places: Mapping[str, int] = field(default_factory=dict)
     containers: Mapping[str, float] = field(default_factory=dict)
     consumables: Mapping[str, Quantity] = field(default_factory=dict)
+    server: str | None = None
+    token: str | None = None
 
 
 @dataclass(frozen=True)

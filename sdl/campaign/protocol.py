@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sdl.campaign.model import Argument, Reference, Step, Together
+from sdl.campaign.policy import read_approve, read_if_fails
 from sdl.campaign.words import NAME, NAME_RULE
 from sdl.errors import UnitError, brief, listed, near_miss
 from sdl.units import read_duration
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from sdl.campaign.document import Where
     from sdl.campaign.reader import Reader
 
-STEP_KEYS = ("instrument", "action", "with", "analysis", "gives", "together")
+STEP_KEYS = ("instrument", "action", "with", "analysis", "gives", "together", "if_fails", "approve")
 
 
 def read_sources(reader: Reader, parameters: Mapping[str, object]) -> dict[str, tuple[Step, ...]]:
@@ -47,8 +48,8 @@ def read_on_failure(reader: Reader, parameters: Mapping[str, object]) -> tuple[S
         return ()
     steps = _protocol(reader, ("on_failure",), parameters)
     for step in steps:
-        for key, given in (("gives", step.gives), ("analysis", step.analysis), ("together", step.together)):
-            if given:
+        for key in ("gives", "analysis", "together", "if_fails", "approve"):
+            if getattr(step, key):
                 reader.wrong((*step.where, key), f"a step after a failure has no '{key}': it only clears up")
     return steps
 
@@ -97,9 +98,17 @@ def _step(reader: Reader, where: Where, parameters: Mapping[str, object]) -> Ste
     if "instrument" not in words or "action" not in words:
         return None
     unreadable = tuple(key for key in written or {} if key not in arguments)
-    together = _together(reader, (*where, "together"))
     return Step(
-        words["instrument"], words["action"], arguments, words.get("analysis"), gives, where, unreadable, together
+        instrument=words["instrument"],
+        action=words["action"],
+        arguments=arguments,
+        analysis=words.get("analysis"),
+        gives=gives,
+        where=where,
+        unreadable=unreadable,
+        together=_together(reader, (*where, "together")),
+        if_fails=read_if_fails(reader, (*where, "if_fails")),
+        approve=read_approve(reader, (*where, "approve")),
     )
 
 

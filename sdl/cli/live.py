@@ -107,6 +107,7 @@ class LiveView(Hooks):
         done, failed = len(state.in_state("done")), len(state.in_state("failed"))
         head = Text.assemble(
             (view.campaign, "bold"),
+            ("" if state.standing == "running" else f"   {state.standing}", "bold yellow"),
             f"   {state.started} of {plan.budget} experiments started, {done} done, {failed} failed",
             f"   lab time {utc_text(view.now)[:19].replace('T', ' ')}",
         )

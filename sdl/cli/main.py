@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from sdl.cli import control
 from sdl.cli.outcome import BAD_INPUT, FAILED, NOTHING_RUN, STOPPED, Output, code_of, complain
 from sdl.errors import SdlError
 
@@ -29,6 +30,10 @@ world_app = typer.Typer(
     help="Run a simulated world as a process of its own.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(world_app, name="world")
+lab_app = typer.Typer(help="Serve a lab as a process of its own.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(lab_app, name="lab")
+token_app = typer.Typer(help="Tokens of a home's lab servers.", no_args_is_help=True, rich_markup_mode=None)
+lab_app.add_typer(token_app, name="token")
 app.add_typer(drivers_app, name="drivers")
 app.add_typer(server_app, name="server")
 new_app = typer.Typer(help="Begin something new: a driver.", no_args_is_help=True, rich_markup_mode=None)
@@ -94,13 +99,17 @@ def run(
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Simulators stand in for real instruments; virtual time.")
     ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="End with exit code 3 where only a person can bring it on.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Run a campaign, or go on with it where it was interrupted or stopped."""
     from sdl.cli.run import run_campaign
 
     output = Output(as_json=json, template={**NOTHING_RUN, "name": name})
-    _finish(lambda: run_campaign(file, home, name, seed, tuple(set_ or ()), engine.value, simulate, output), output)
+    options = (tuple(set_ or ()), engine.value, simulate, output)
+    _finish(lambda: run_campaign(file, home, name, seed, *options, stays=not no_wait), output)
 
 
 @app.command()
@@ -243,6 +252,26 @@ def benchmark(
     )
 
 
+@app.command()
+def torture(
+    file: CampaignFile,
+    set_: Set = None,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Simulators stand in for real instruments; virtual time.")
+    ] = False,
+    faults: Annotated[int, typer.Option("--faults", min=1, help="How many faults are to strike.")] = 50,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the choice of faults.")] = 0,
+    lanes: Annotated[int, typer.Option("--lanes", min=1, help="Campaigns at once.")] = 1,
+    keep: Annotated[Path | None, typer.Option("--keep", help="New folder in which all homes are kept.")] = None,
+    json: Json = False,
+) -> None:
+    """Kill a simulated campaign again and again, and see whether anything happens twice or is lost."""
+    from sdl.cli.torture import torture as run
+
+    out = Output(as_json=json)
+    _finish(lambda: run(file, tuple(set_ or ()), simulate, faults, seed, lanes, keep, out), out)
+
+
 @drivers_app.callback()
 def drivers(context: typer.Context, json: Json = False) -> None:
     """List the installed drivers."""
@@ -360,6 +389,49 @@ def world_serve(
     _finish(lambda: serve(record, seed, port, tuple(set_ or ()), out), out)
 
 
+@lab_app.command("serve")
+def lab_serve(
+    file: Annotated[Path, typer.Argument(help="The lab file (YAML).", show_default=False)],
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8470,
+    host: Annotated[str, typer.Option("--host", help="Interface to listen at; the loopback one unless stated.")] = "127.0.0.1",
+    home: Annotated[
+        Path | None, typer.Option("--home", help="Folder of its log and data [default: $SDL_HOME, else the user data folder].")
+    ] = None,
+    no_token: Annotated[
+        bool, typer.Option("--no-token", help="Let everybody on this machine in, without a token.")
+    ] = False,
+) -> None:
+    """Serve a lab until Ctrl-C: campaigns reach it by lab: {server: http://127.0.0.1:PORT}."""
+    from sdl.cli.lab import serve
+
+    out = Output()
+    _finish(lambda: serve(file, home, host, port, no_token, out), out)
+
+
+@lab_app.command("status")
+def lab_status(
+    url: Annotated[str, typer.Argument(help="Address, as sdl lab serve printed it.", show_default=False)], json: Json = False
+) -> None:
+    """Show what a lab server's instruments are and do."""
+    from sdl.cli.lab import status as show
+
+    out = Output(as_json=json)
+    _finish(lambda: show(url, out), out)
+
+
+@token_app.command("new")
+def lab_token_new(
+    role: Annotated[str, typer.Option("--role", help="observe, operate (campaigns) or administer.")] = "operate",
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Make a token and show it this once; only its hash is stored."""
+    from sdl.cli.lab import new_token
+
+    out = Output(as_json=json)
+    _finish(lambda: new_token(role, home, out), out)
+
+
 def _finish(action: object, output: Output) -> None:
     """Run a command and turn what it raises into a message, an exit code and, under --json, an object."""
     try:
@@ -372,6 +444,9 @@ def _finish(action: object, output: Output) -> None:
         output.emit({"state": "stopped", "error": "interrupted"})
         raise typer.Exit(STOPPED) from error
     raise typer.Exit(int(code or 0))
+
+
+control.register(app, _finish)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from sdl.cli.outcome import home_of
 from sdl.errors import InputError
 from sdl.ledger import Ledger
+from sdl.ledger.place import has_ledger
 
 if TYPE_CHECKING:
     from sdl.audit import Recomputation
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def _opened(home: Path | None) -> Ledger:
     folder = home_of(home)
-    if not (folder / "ledger.db").exists():
+    if not has_ledger(folder):
         raise InputError(f"there is no ledger in {folder}; choose another --home")
     return Ledger(folder)
 
@@ -126,7 +127,7 @@ def backup_home(path: Path, home: Path | None, output: Output) -> int:
     from sdl.ledger.backup import backup
 
     folder = home_of(home)
-    if not (folder / "ledger.db").exists():
+    if not has_ledger(folder):
         raise InputError(f"there is no ledger in {folder}; nothing to back up")
     made = backup(folder, path)
     output.say(f"wrote {path}; keep it on another machine")

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
@@ -15,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 from sdl.cli.asking import TerminalQuestions
 from sdl.cli.live import LiveView, PlainLines
 from sdl.cli.outcome import BAD_INPUT, CODE_OF_STATE, FAILED, STOPPED, Output, code_of, complain, home_of
+from sdl.cli.requests import steer
 from sdl.cli.summary import Summary, describe_best, summary_of
 from sdl.engine import Engine, HookList, Hooks, ProcessWorker, Session, View, open_session
+from sdl.engine.notifying import notifier_of
 from sdl.errors import InputError, SdlError
 from sdl.ledger import Ledger
-from sdl.preflight import Checked, check
+from sdl.ledger.place import has_ledger
+from sdl.preflight import Checked, check, recorded_checked
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -34,10 +38,56 @@ def run_campaign(
     engine: str,
     simulate: bool,
     output: Output,
+    *,
+    stays: bool = True,
 ) -> int:
-    """Run a campaign to its end; returns the exit code."""
+    """Run a campaign to its end; returns the exit code.
+
+    Args:
+        file: the campaign file.
+        home: folder of the ledger, or None for the usual one.
+        name: takes the place of the file's.
+        seed: takes the place of the file's.
+        overrides: `path=value` of `--set`.
+        engine: `prefect` or `local`.
+        simulate: simulators stand in for real instruments.
+        output: where things are said.
+        stays: whether it waits for a person where nobody else can bring it on.
+    """
     checked = check(file, overrides=overrides, name=name, seed=seed, simulate=simulate)
     folder = home_of(home)
+    return _run(checked, folder, engine, simulate, stays, output, _how_to_go_on(file, checked, folder))
+
+
+def resume_campaign(
+    name: str, reason: str, as_: str | None, home: Path | None, engine: str, stays: bool, output: Output
+) -> int:
+    """Release a paused campaign, or go on with one that no process runs, as recorded; returns the exit code.
+
+    Raises:
+        InputError: there is no such campaign or engine.
+    """
+    folder = home_of(home)
+    if engine not in {"prefect", "local"}:
+        raise InputError(f"'{engine}' is no engine; choose prefect or local")
+    if not has_ledger(folder):
+        raise InputError(f"there is no ledger in {folder}; choose another --home")
+    ledger = Ledger(folder)
+    with tempfile.TemporaryDirectory(prefix="sdl-") as files:
+        try:
+            recorded = ledger.campaign(name)
+            if recorded is None:
+                raise ledger.unknown(name)
+            if ledger.is_owned(name):
+                return steer(name, "resume", reason, as_, home, output)
+            checked = recorded_checked(ledger, name, Path(files))
+        finally:
+            ledger.close()
+        simulate = bool(recorded["settings"].get("simulate", False))
+        return _run(checked, folder, engine, simulate, stays, output, f"go on with: sdl resume {name} --home {folder}")
+
+
+def _run(checked: Checked, folder: Path, engine: str, simulate: bool, stays: bool, output: Output, go_on: str) -> int:
     session = open_session(checked, folder, simulate=simulate)
     title = checked.campaign.name
     if session.is_done:
@@ -46,13 +96,14 @@ def run_campaign(
         return _tell(folder, title, output, None)
     output.say(f"campaign '{title}' {'begins' if session.is_new else 'goes on'}; ledger {folder}")
     watcher = _watcher(checked, output)
-    watching = HookList(watcher, _questions(watcher, output))
+    notifier = notifier_of(folder, _notice)
+    watching = HookList(watcher, _questions(watcher, output), *([] if notifier is None else [notifier]))
     failure: SdlError | None = None
     try:
         if engine == "local":
-            asyncio.run(_local(session, watching, output, _how_to_go_on(file, checked, folder)))
+            asyncio.run(drive(session, watching, go_on, output, stays=stays))
         else:
-            _with_prefect(session, watching, output, folder, _how_to_go_on(file, checked, folder))
+            _with_prefect(session, watching, output, folder, go_on, stays)
     except SdlError as error:
         failure = error
     except Exception as error:  # noqa: BLE001  the ledger tells how the campaign stands, whatever broke around it
@@ -61,6 +112,8 @@ def run_campaign(
     finally:
         if isinstance(watcher, LiveView):
             watcher.close()
+        if notifier is not None:
+            notifier.close()
     if failure is not None:
         complain(str(failure))
     return _tell(folder, title, output, failure)
@@ -84,22 +137,21 @@ def _how_to_go_on(file: Path, checked: Checked, home: Path) -> str:
     )
 
 
-async def _local(session: Session, hooks: Hooks, output: Output, go_on: str) -> None:
-    await drive(session, hooks, go_on, output)
-
-
 async def drive(
     session: Session,
     hooks: Hooks,
     go_on: str,
     output: Output,
     around: Callable[[Engine], Awaitable[Any]] | None = None,
+    *,
+    stays: bool = True,
 ) -> None:
     """Run a session's engine with Ctrl-C in place, and let everything go afterwards."""
     worker = ProcessWorker()
     ctrl_c = _CtrlC(go_on, output)
     try:
         engine = await session.engine(worker, HookList(hooks, ctrl_c))
+        engine.stays = stays
         with ctrl_c.watch(engine):
             if around is None:
                 await engine.run()
@@ -113,7 +165,7 @@ async def drive(
             _notice(f"warning: {error}")  # the campaign is over; how it ended stands in the ledger
 
 
-def _with_prefect(session: Session, watcher: Hooks, output: Output, home: Path, go_on: str) -> None:
+def _with_prefect(session: Session, watcher: Hooks, output: Output, home: Path, go_on: str, stays: bool) -> None:
     try:
         from sdl_flows import launch
     except ImportError as error:
@@ -130,6 +182,7 @@ def _with_prefect(session: Session, watcher: Hooks, output: Output, home: Path, 
             go_on,
             output,
             lambda engine: launch.run(engine, hooks),
+            stays=stays,
         )
 
     asyncio.run(go())
@@ -228,7 +281,7 @@ def _say_end(summary: Summary, state: str, report: Path | None, output: Output) 
     output.say(f"  experiments: {counts['started']} started, {counts['done']} done, {counts['failed']} failed")
     output.say(f"  best: {describe_best(summary)}")
     for question in summary.open_questions():
-        output.say(f"  question {question.question}: {question.text}")
+        output.say(f"  question {question.question}: {question.text} (sdl questions)")
     if report is not None:
         output.say(f"  report: {report}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sdl.cli.outcome import home_of
 from sdl.cli.summary import describe_best, describe_flags, summary_of
 from sdl.ledger import Ledger
+from sdl.ledger.place import has_ledger
 
 if TYPE_CHECKING:
     from sdl.cli.outcome import Output
@@ -20,7 +21,7 @@ _SHOWN = 5
 def show_status(name: str | None, home: Path | None, output: Output) -> int:
     """Say how one campaign or all of them stand."""
     folder = home_of(home)
-    if not (folder / "ledger.db").exists():
+    if not has_ledger(folder):
         output.say(f"there is no ledger in {folder} yet; sdl run makes one")
         output.emit({"home": str(folder), "campaigns": []})
         return 0 if name is None else 2

@@ -118,6 +118,11 @@ class RealClock:
         """Return lab seconds since the clock was made."""
         return (time.monotonic() - self._zero) * self._factor
 
+    def not_before(self, moment: Moment) -> None:
+        """Put scaled time forward to a moment that has passed for somebody who shares it; real time is what it is."""
+        if self._factor != 1.0:
+            self._start += max(0.0, moment - self.now())
+
     async def sleep_until(self, moment: Moment, key: Key = (0, 0)) -> None:
         """Wait until the moment; `key` plays no part in real time."""
         _finite(moment)

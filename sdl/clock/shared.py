@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import heapq
 import json
+from collections import deque
 
 from sdl.clock.clocks import VirtualClock
 from sdl.errors import ClockError
@@ -27,6 +28,7 @@ class SharedVirtualClock(VirtualClock):
         self._writer = writer
         self._asked = False
         self._dead = False
+        self._confirming: deque[asyncio.Future[None]] = deque()
         self._listening = asyncio.ensure_future(self._listen())
 
     @classmethod
@@ -76,6 +78,22 @@ class SharedVirtualClock(VirtualClock):
         self._working -= 1
         self._advance()
 
+    async def confirmed(self) -> None:
+        """Wait until the authority has read all that was sent so far; the clock then shows the moment at which it did.
+
+        Messages go to the authority and to other actors by different ways: only after this may `received` be acknowledged,
+        else the sender's next wait could reach the authority before it knows that this process works.
+
+        Raises:
+            ClockError: the world's process is gone.
+        """
+        if self._dead:
+            raise ClockError(_GONE)
+        future = asyncio.get_running_loop().create_future()
+        self._confirming.append(future)
+        self._send({"op": "confirm"})
+        await future
+
     def woken(self, future: asyncio.Future[None]) -> None:
         """Count whoever waits for the future as working again; the authority learns of it before anything else is done."""
         before = self._working
@@ -104,11 +122,20 @@ class SharedVirtualClock(VirtualClock):
         with contextlib.suppress(OSError, ValueError):  # the world died: what follows says so
             while line := await self._reader.readline():
                 message = json.loads(line)
-                if "granted" in message:
+                if "confirmed" in message:
+                    self._now = max(self._now, float(message["confirmed"]))
+                    asking = self._confirming.popleft()
+                    if not asking.done():
+                        asking.set_result(None)
+                elif "granted" in message:
                     self._granted(float(message["granted"]))
                 elif "error" in message:
                     self._fail(ClockError(str(message["error"])))
         self._dead = True
+        while self._confirming:
+            asking = self._confirming.popleft()
+            if not asking.done():
+                asking.set_exception(ClockError(_GONE))
         self._fail(ClockError(_GONE))
 
     def _granted(self, moment: float) -> None:

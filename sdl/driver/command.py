@@ -70,6 +70,7 @@ class Reply:
         duration: seconds by the monotonic clock, or None.
         simulated: whether a simulation produced it.
         failed_samples: sample → what went wrong with it alone; the others of the command are as the status says.
+        interlock: whether an interlock of the lab denied or stopped it: that says nothing of the specimen.
     """
 
     command: str
@@ -82,3 +83,4 @@ class Reply:
     duration: float | None = None
     simulated: bool = False
     failed_samples: Mapping[str, str] = field(default_factory=dict)
+    interlock: bool = False

@@ -12,13 +12,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Annotated, Any, Literal
 
-from sdl.errors import DriverError, LimitError, brief, listed
-from sdl.units import DIMENSIONLESS, canonical_unit
+from sdl.errors import DriverError, LimitError, UnitError, brief, listed
+from sdl.units import DIMENSIONLESS, canonical_unit, read_duration
 
 Effect = Literal["reads", "repeatable", "irreversible"]
 Kind = Literal["number", "integer", "text", "boolean"]
 
 _LARGEST_WHOLE = 2**53
+
+LATE_FACTOR = 1.5
+"""How many times its expected duration an action takes before it counts as late. Chosen: durations are estimates."""
+LATE_SPARE = 300.0
+"""Seconds above its expected duration before which no action is late. Chosen: a minute's delay of a short one is no news."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,9 @@ class ActionSpec:
         samples: the most samples that one command can be carried out on.
         uses: what it uses up.
         raw: techniques of the raw data that it gives, such as `impedance spectroscopy`; empty where it does not say.
+        late: seconds, or so many times the expected duration (`late_is_factor`), after which it counts as late; None for the
+            platform's own rule, see `late_after`.
+        late_is_factor: what `late` counts.
     """
 
     name: str
@@ -185,6 +193,8 @@ class ActionSpec:
     samples: int = 1
     uses: tuple[Use, ...] = ()
     raw: tuple[str, ...] = ()
+    late: float | None = None
+    late_is_factor: bool = False
 
     def with_role(self, role: str) -> FieldSpec | None:
         """Return the parameter that plays a role, or None."""
@@ -203,6 +213,18 @@ class ActionSpec:
     def seconds(self, arguments: Mapping[str, Any]) -> float:
         """Return the expected duration in seconds for these arguments."""
         return self.duration if self.estimate is None else float(self.estimate(arguments))
+
+    def late_after(self, expected: float) -> float:
+        """Return the seconds after which the action counts as late.
+
+        Where the driver states none it is half as long again as expected, and never less than `LATE_SPARE` longer.
+
+        Args:
+            expected: seconds, as `seconds` gives them.
+        """
+        if self.late is None:
+            return max(LATE_FACTOR * expected, expected + LATE_SPARE)
+        return self.late * expected if self.late_is_factor else self.late
 
     def check(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments with defaults filled in; they are in the declared units.
@@ -253,6 +275,9 @@ class ActionSpec:
             "description": self.doc,
             "effect": self.effect,
             "duration": {"value": self.duration, "unit": "s"},
+            "late": None
+            if self.late is None
+            else {"value": self.late, "unit": "times" if self.late_is_factor else "s"},
             "abortable": self.abortable,
             "samples": self.samples,
             "uses": [asdict(u) for u in self.uses],
@@ -272,6 +297,7 @@ class Description:
         actions: by name.
         doc: first line of the driver's docstring.
         places: how many commands it carries out at once; 1 but for calculations.
+        readings: what its `read_state` always gives: key → unit (empty or dimensionless for words); None where it does not say.
     """
 
     driver: str
@@ -279,6 +305,7 @@ class Description:
     actions: Mapping[str, ActionSpec]
     doc: str = ""
     places: int = 1
+    readings: Mapping[str, str] | None = None
 
     @property
     def is_real(self) -> bool:
@@ -292,7 +319,37 @@ class Description:
             "nature": self.nature,
             "description": self.doc,
             "actions": {name: spec.schema() for name, spec in self.actions.items()},
+            "readings": None if self.readings is None else dict(self.readings),
         }
+
+
+def read_late(late: str | float | None, duration: float, whose: str) -> tuple[float | None, bool]:
+    """Read a late limit: a duration such as `6 h`, or a factor of the expected duration such as 2.
+
+    Args:
+        late: as it is stated; None for the platform's own rule.
+        duration: expected, s, where it is always the same; else 0.
+        whose: action, for messages.
+
+    Returns:
+        The number, and whether it is a factor; else it is in seconds.
+
+    Raises:
+        DriverError: neither, or not above what is expected.
+    """
+    if late is None:
+        return None, False
+    if isinstance(late, str):
+        try:
+            seconds = read_duration(late)
+        except UnitError as error:
+            raise DriverError(f"{whose}: late: {error}; write a time such as '6 h', or a factor such as 2") from error
+        if seconds <= duration:
+            raise DriverError(f"{whose}: late: '{late}' is not above the expected {duration:g} s; state a longer time")
+        return seconds, False
+    if isinstance(late, bool) or not 1 < late < math.inf:
+        raise DriverError(f"{whose}: late: a factor of the expected duration is above 1 and finite, not {late!r}")
+    return float(late), True
 
 
 def field_spec(name: str, hint: Any, default: Any = inspect.Parameter.empty) -> FieldSpec:  # noqa: ANN401

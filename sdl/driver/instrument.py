@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 from pydantic.fields import FieldInfo
 
 from sdl.driver.context import no_store
-from sdl.driver.description import ActionSpec, Description, Effect, Use, field_spec, result_specs
+from sdl.driver.description import ActionSpec, Description, Effect, Use, field_spec, read_late, result_specs
 from sdl.errors import DriverError, listed
 from sdl.units import read_duration
 
@@ -126,6 +126,7 @@ class _ActionMark:
     samples: int
     uses: tuple[Use, ...]
     raw: tuple[str, ...]
+    late: str | float | None
 
 
 Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
@@ -139,6 +140,7 @@ def action(
     samples: int = 1,
     uses: Sequence[Use] = (),
     raw: Sequence[str] = (),
+    late: str | float | None = None,
 ) -> Callable[[Method], Method]:
     """Make an async method an action.
 
@@ -150,6 +152,8 @@ def action(
             several experiments share a command (`together`), and a specimen that fails is said with `ctx.sample_failed`.
         uses: what it uses up of the lab's consumables; where their names follow from settings, override `describe`.
         raw: techniques of the raw data that it gives (`impedance spectroscopy`), so that pre-flight can refuse a wrong analysis.
+        late: after what time a running command is reported as late: a time (`6 h`), or a factor of the expected duration (2);
+            default: the larger of 1.5 times and 5 min more than expected.
     """
     if samples < 1:
         raise DriverError(f"an action is carried out on at least one sample, not {samples}")
@@ -160,7 +164,7 @@ def action(
         function: Any = method
         if not inspect.iscoroutinefunction(function):
             raise DriverError(f"action '{function.__name__}' must be an async function")
-        function.__sdl_action__ = _ActionMark(effect, duration, abortable, samples, tuple(uses), tuple(raw))
+        function.__sdl_action__ = _ActionMark(effect, duration, abortable, samples, tuple(uses), tuple(raw), late)
         return method
 
     return mark
@@ -179,6 +183,8 @@ class Instrument:
         nature_in_settings: whether the settings say the nature, so that only the description knows it; `nature` is then what to
             assume before they are read. Such a driver stands in for itself, see `stand_in`.
         world_settings: keys of the lab's `world:` that a simulated instrument reads, beside `seed` and `server`.
+        readings: what `read_state` always gives, key → unit (empty for words), so that interlocks on it can be checked before
+            anything moves; None where the driver does not say.
     """
 
     nature: ClassVar[Nature] = "real"
@@ -186,6 +192,7 @@ class Instrument:
     simulator: ClassVar[str | None] = None
     nature_in_settings: ClassVar[bool] = False
     world_settings: ClassVar[tuple[str, ...]] = ()
+    readings: ClassVar[Mapping[str, str] | None] = None
 
     def __init__(self, name: str, settings: DriverSettings, *, clock: Clock, world: World | None = None) -> None:
         self.name = name
@@ -208,7 +215,7 @@ class Instrument:
             for name, method in inspect.getmembers(cls, inspect.isfunction)
             if (mark := getattr(method, "__sdl_action__", None)) is not None
         }
-        return Description(driver, cls.nature, actions, _first_line(cls.__doc__))
+        return Description(driver, cls.nature, actions, _first_line(cls.__doc__), readings=cls.readings)
 
     @classmethod
     def stand_in(cls, settings: DriverSettings) -> DriverSettings | None:
@@ -297,18 +304,22 @@ def _spec_of(owner: str, name: str, method: Callable[..., Any], mark: _ActionMar
         results = result_specs(whose, hints["return"])
     except DriverError as error:
         raise DriverError(f"{whose}: {str(error).removeprefix(whose + ': ')}") from error
+    duration = 0.0 if callable(mark.duration) else read_duration(mark.duration)
+    late, late_is_factor = read_late(mark.late, duration, whose)
     return ActionSpec(
         name=name,
         effect=mark.effect,
         parameters=specs,
         results=results,
-        duration=0.0 if callable(mark.duration) else read_duration(mark.duration),
+        duration=duration,
         abortable=mark.abortable,
         doc=_first_line(method.__doc__),
         estimate=estimate,
         samples=mark.samples,
         uses=mark.uses,
         raw=mark.raw,
+        late=late,
+        late_is_factor=late_is_factor,
     )
 
 

@@ -6,33 +6,39 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from sdl.analysis import AnalysisInput
 from sdl.analysis.figure_data import MEDIA_TYPE as FIGURE_MEDIA_TYPE
 from sdl.analysis.figure_data import NAME as FIGURE_NAME
 from sdl.campaign import label_of
-from sdl.clock import utc_text
 from sdl.driver import Command, Reply
 from sdl.driver.context import nobody_to_ask
-from sdl.engine import observing
+from sdl.engine import commands, observing, questions
+from sdl.engine.adoption import Strangers
+from sdl.engine.alarm import Alarm
 from sdl.engine.hooks import GuardedHooks, Hooks, View
-from sdl.engine.worker import Analysed, Proposed, Worker, WorkerError, analyse, propose
-from sdl.errors import AnalysisError, LedgerError, LimitError, PlannerError, SdlError
+from sdl.engine.inbox import InboxWatch
+from sdl.engine.lateness import LateWatch
+from sdl.engine.proposing import ask_planner
+from sdl.engine.safety import Safety
+from sdl.engine.standstill import is_kept, stuck
+from sdl.engine.worker import Analysed, Worker, WorkerError, analyse
+from sdl.errors import AnalysisError, LedgerError, LimitError, SdlError
 from sdl.ledger import (
     CampaignEnded,
-    CommandIntended,
-    CommandSettled,
+    CampaignWaiting,
     Event,
     ExperimentFailing,
     ExperimentFinished,
     ExperimentStarted,
     QuestionOpened,
     RoundOpened,
-    RoundProposed,
+    StepSkipped,
 )
 from sdl.loop import (
-    Block,
+    Ask,
     CampaignState,
     Continue,
     End,
@@ -44,12 +50,14 @@ from sdl.loop import (
     Propose,
     RunStep,
     Settle,
+    Skip,
     Start,
     WakeAt,
     decide,
     failed,
     next_step,
 )
+from sdl.loop.policy import may_follow
 from sdl.objective import Estimate
 
 if TYPE_CHECKING:
@@ -77,6 +85,11 @@ class Engine:
         worker: where planner and analyses run.
         state: the journal so far.
         hooks: who watches.
+        strangers: commands that the lab server knows and the journal does not.
+
+    Attributes:
+        stays: whether a campaign that only a person can bring on stays and waits for the answer.
+        ask_again_after: seconds on the wall after which a question that nobody answered is asked again.
     """
 
     def __init__(
@@ -88,6 +101,7 @@ class Engine:
         worker: Worker,
         state: CampaignState,
         hooks: Hooks | None = None,
+        strangers: Strangers | None = None,
     ) -> None:
         self.checked = checked
         self.name = checked.campaign.name
@@ -98,16 +112,21 @@ class Engine:
         self.worker = worker
         self.state = state
         self.hooks = GuardedHooks(hooks or Hooks())
+        self._strangers = Strangers() if strangers is None else strangers
         self._units = {n: p.unit for n, p in checked.campaign.space.parameters.items()}
         self._live: dict[int, asyncio.Task[None]] = {}
         self._shares = any(s.together is not None for s in self.plan.steps)
         self._gathering: dict[int, asyncio.Future[None]] = {}
         self._loads: dict[int, Command] = {}
-        self._alarm: tuple[float, asyncio.Task[None]] | None = None
+        self._alarm = Alarm(clock, _LAST, self._wake)
         self._changed: asyncio.Future[None] | None = None
+        self.stays = False
+        self.ask_again_after = questions.ASK_AGAIN_AFTER
+        self._inbox = InboxWatch(self)
+        self._late = LateWatch(self)
         self._stopping: str | None = None
-        self._making_safe: asyncio.Task[None] | None = None
-        self._safe: asyncio.Future[None] | None = None
+        self._ends_as: Literal["stopped", "waiting"] = "stopped"
+        self._safety = Safety(lab, clock, self.hooks.diary)
         self._failure: BaseException | None = None
         self._activity = ""
         self._asking = asyncio.Lock()
@@ -127,32 +146,53 @@ class Engine:
             self.hooks.diary(f"stopping: {reason}; running steps finish")
         self._wake()
 
-    async def abort(self) -> None:
+    async def abort(self, reason: str = "aborted") -> None:
         """Abort running commands and bring every instrument into its safe state, confirmed by read-back."""
-        if self._making_safe is None:
-            self.stop("aborted")
-            self._safe = self.clock.event()
-            # Counted as an actor from this very moment: no firing may come to its end while its abort is under way.
-            actor = self.clock.actor()
-            actor.__enter__()
-            self._making_safe = asyncio.ensure_future(self._make_safe(actor, self._safe))
-        await asyncio.shield(self._making_safe)
+        self.begin_abort(reason)
+        await self._safety.done()
 
-    async def _make_safe(self, actor: AbstractContextManager[None], safe: asyncio.Future[None]) -> None:
-        try:
-            await self._abort_all()
-        except Exception as error:  # noqa: BLE001  said, and the campaign is let go all the same
-            self.hooks.diary(f"making the lab safe failed: {type(error).__name__}: {error}")
-        finally:
-            self.clock.settle(safe)
-            actor.__exit__(None, None, None)
+    def begin_abort(self, reason: str = "aborted") -> None:
+        """Begin to abort; the campaign does not end before it is done."""
+        if not self._safety.is_begun:
+            self.stop(reason)
+            self._safety.begin()
 
-    async def _abort_all(self) -> None:
-        await self.lab.abort()
-        for name, report in (await self.lab.safe_state()).items():
-            self.hooks.diary(
-                f"{name}: safe state {'confirmed' if report.confirmed else 'NOT confirmed'}: {report.message}"
-            )
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no new step is started, so that the campaign ends."""
+        return self._stopping is not None
+
+    @property
+    def is_aborting(self) -> bool:
+        """Whether everything is being aborted and made safe."""
+        return self._safety.is_begun
+
+    def hold(self) -> None:
+        """Send back what waits for an instrument: the campaign is paused."""
+        self.lab.withdraw()
+        self._let_go_on(*self._gathering)
+
+    def let_go_on(self, number: int) -> None:
+        """Have an experiment look again what is to be done; needed where it waits for others."""
+        self._let_go_on(number)
+
+    def wake(self) -> None:
+        """Have the loop decide again."""
+        self._wake()
+
+    def record(self, events: Sequence[Event]) -> list[Row]:
+        """Write rows in one transaction, and tell who watches.
+
+        Raises:
+            LedgerError: they cannot be written.
+        """
+        return self._record(events)
+
+    def command(self, command: str) -> Command:
+        """Return a command as it was sent."""
+        number = self.state.members(command)[0]
+        known = self.state.experiments[number].commands.values()
+        return commands.as_sent(self.name, next(c.intended for c in known if c.intended.command == command))
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -165,20 +205,24 @@ class Engine:
         with self.clock.actor():
             await self.hooks.started(self.view())
             self.lab.put_questions_to(self._ask)
+            self.lab.when_started(self._late.started)
             # Before anything is sent: what a dead process left open may still occupy its instrument.
-            self.lab.reserve((c.intended.command, c.intended.instrument) for c in self.state.open_commands())
+            held = [*self.state.open_commands(), *self._kept()]
+            self.lab.reserve((c.intended.command, c.intended.instrument) for c in held)
             self.lab.locate({e.sample: e.held for e in self.state.experiments.values() if e.held})
             try:
+                self._inbox.begin()
                 end = await self._loop()
             except Exception as error:
                 await self._settle_tasks()
                 self._try_to_end("failed", str(error))
                 raise
             finally:
-                self._set_alarm(None)
-                if self._safe is not None:
-                    # Before anything is closed: an instrument that is being made safe is still needed.
-                    await self.clock.wait_for(self._safe)
+                self._inbox.end()
+                self._late.end()
+                self._alarm.set(None)
+                # Before anything is closed: an instrument that is being made safe is still needed.
+                await self._safety.done_by_the_clock()
             self._record([CampaignEnded(*end)])
             await self.hooks.ended(self.view())
             return end
@@ -188,12 +232,13 @@ class Engine:
             self._changed = self.clock.event()
             if self._failure is not None:
                 raise self._failure
-            acted = False
+            acted, end = False, None
             if self._stopping is None:
                 alarm: float | None = None
                 for decision in decide(self.plan, self.state, self.clock.now(), self._live.keys()):
                     if isinstance(decision, End):
-                        return decision.state, decision.reason
+                        end = decision
+                        break
                     if isinstance(decision, WakeAt):
                         alarm = min(decision.moment, alarm or decision.moment)
                         continue
@@ -201,40 +246,50 @@ class Engine:
                     acted = True
                     if self._stopping is not None:
                         break
-                self._set_alarm(alarm)
+                self._alarm.set(alarm)
             elif not self._live:
-                return "stopped", self._stopping
+                return self._ends_as, self._stopping
+            if end is not None and end.state != "waiting":
+                return end.state, end.reason
             if not acted:
-                if (blocked := self._blocked()) is not None:
-                    return "waiting", blocked
-                await self.clock.wait_for(self._changed)
+                await self._rest(self._changed, end.reason if end is not None else self._blocked())
             # Everything else that happens at this instant comes first, so that the next decision knows of all of it.
             await self.clock.sleep_until(self.clock.now(), _LAST)
 
+    async def _rest(self, changed: asyncio.Future[None], waits_for: str | None) -> None:
+        """Wait until something has changed; `waits_for` says what only a person can do, or is None."""
+        paused = self.state.standing == "paused" and self._stopping is None
+        if paused and not self._live:
+            await changed  # by real time: virtual time stands still while a person is asked
+        elif waits_for is None or paused or self._stopping is not None:
+            await self.clock.wait_for(changed)
+        elif self._inbox.look():
+            return
+        elif not self.stays or self.ledger.home is None:
+            self._stopping, self._ends_as = waits_for, "waiting"
+            self.hold()
+        else:
+            if self.state.standing != "waiting":
+                self._record([CampaignWaiting(waits_for)])
+                self.hooks.diary(f"waiting: {waits_for}")
+            await changed
+
     def _blocked(self) -> str | None:
-        """Say why nothing will ever happen again by itself: every experiment waits for room that nobody will make; or None."""
-        held = self.lab.blocked()
-        if not held or self._alarm is not None or len(held) + len(self._gathering) < len(self._live):
+        """Say why nothing will ever happen again by itself, though experiments are under way; or None.
+
+        Each of them waits for room that nobody will make, or for an instrument of which nobody knows what it did.
+        """
+        held = stuck(self.plan, self.state, self.lab, self._live)
+        if not held or self._alarm.is_set or len(held) + len(self._gathering) < len(self._live):
             return None
-        return f"no sample can move: {'; '.join(dict.fromkeys(held))}; a person must clear a place"
+        return f"no sample can move: {'; '.join(dict.fromkeys(held))}; a person must see to it"
 
-    def _set_alarm(self, moment: float | None) -> None:
-        """Have the loop look again at a moment, or at none any more."""
-        if self._alarm is not None and (moment is None or self._alarm[0] != moment):
-            self._alarm[1].cancel()
-            self._alarm = None
-        if moment is not None and self._alarm is None:
-            # Counted as an actor from this very moment, and until it is over even where it is cancelled before it began.
-            actor = self.clock.actor()
-            actor.__enter__()
-            task = asyncio.create_task(self._ring(moment), name="alarm")
-            task.add_done_callback(lambda _: actor.__exit__(None, None, None))
-            self._alarm = moment, task
-
-    async def _ring(self, moment: float) -> None:
-        await self.clock.sleep_until(moment, _LAST)
-        self._alarm = None
-        self._wake()
+    def _look_whether_blocked(self, actor: AbstractContextManager[None]) -> None:
+        try:
+            if stuck(self.plan, self.state, self.lab, self._live):
+                self._wake()
+        finally:
+            actor.__exit__(None, None, None)
 
     async def _carry_out(self, decision: Propose | Start | Continue | Load) -> None:
         match decision:
@@ -254,36 +309,19 @@ class Engine:
     async def _propose(self, decision: Propose) -> None:
         if not decision.is_open:
             self._record([RoundOpened(decision.round, decision.count, decision.seed)])
-        planner = self.checked.campaign.planner.type
-        self._activity = f"round {decision.round}: asking {planner}"
-        # The journal up to the row that opened the round, and nothing that came later.
+        self._activity = f"round {decision.round}: asking {self.checked.campaign.planner.type}"
         opened = self.state.rounds[-1].seq
         seq = self.ledger.head(self.name)[0]
         known = self.state if seq == opened else CampaignState(self.ledger.rows(self.name, opened))
         try:
-            answer: Proposed = await self.worker.call(
-                propose, planner, self.checked.problem, known.history(), decision.count, decision.seed
-            )
+            event = await ask_planner(self.worker, self.checked, known.history(), decision, self._next_number)
         finally:
             self._activity = ""
-        for candidate in answer.proposal.candidates:
-            problems = self.checked.campaign.space.problems(candidate)
-            if problems:
-                raise PlannerError(
-                    f"planner '{planner}' proposed {dict(candidate)}, which lies outside the space: {'; '.join(problems)}"
-                )
-        first = max(self.state.experiments, default=0) + 1
-        event = RoundProposed(
-            decision.round,
-            planner,
-            [dict(c) for c in answer.proposal.candidates],
-            first,
-            answer.proposal.diagnostics,
-            answer.environment,
-            round(answer.seconds, 4),
-        )
         self._record([event])
         await self.hooks.round_over(self.view())
+
+    def _next_number(self) -> int:
+        return max(self.state.experiments, default=0) + 1
 
     def _spawn(self, number: int) -> None:
         # Counted as an actor from this very moment: what Prefect does before the experiment begins must not let time pass.
@@ -332,44 +370,90 @@ class Engine:
             if (load := self._loads.pop(number, None)) is not None:
                 await self._send(load)
                 continue
-            decision = next_step(self.plan, record)
+            decision = next_step(self.plan, record, self.state.approved)
             match decision:
-                case Fail(reason):
-                    self._fail(record, reason)
+                case Fail(reason, ends):
+                    self._fail(record, reason, ends=ends)
                 case Gather():
-                    if self._stopping is not None or self._failure is not None:
+                    if self._starts_nothing:
                         return
                     await self._gather(number)
                 case Finish(state, reason):
                     self._record([ExperimentFinished(number, state, reason)])
                     self._diary_end(number)
-                case Block(command):
-                    self.hooks.diary(
-                        f"experiment {number} waits: nobody knows what became of command {command.intended.command}"
-                    )
+                case Ask():
+                    self._open_question(decision, record)
                     return
+                case Skip(step, reason):
+                    self._record([StepSkipped(number, step.index, reason)])
+                    self.hooks.diary(f"experiment {number}: step {step.index + 1} is skipped: {reason}")
                 case Observe(step, command):
                     await self._observe(record, step, command)
                 case Settle(command):
                     await self._settle(command)
                 case RunStep(step):
-                    if self._stopping is not None or self._failure is not None:
+                    if self._starts_nothing:
                         return
                     await self._run_step(record, step)
 
+    @property
+    def _starts_nothing(self) -> bool:
+        return self._stopping is not None or self._failure is not None or self.state.standing == "paused"
+
+    def _open_question(self, ask: Ask, record: ExperimentRecord) -> None:
+        """Ask a person, unless that is asked already: by an experiment that shares the command."""
+        if ask.command is not None and ask.about == "command":
+            if self.state.question_of(ask.command.intended.command) is not None:
+                return
+            label = "; ".join(self._label(n) for n in self.state.members(ask.command.intended.command))
+        else:
+            label = self._label(record.number)
+        question = questions.opened(self.state, ask, record.number, label, self.ask_again_after)
+        self._record([question])
+        self._diary_question(question)
+
+    def _kept(self) -> list[CommandState]:
+        return [c for c in self.state.lost_commands() if is_kept(self.plan, self.state, c)]
+
+    def _diary_question(self, question: QuestionOpened) -> None:
+        words = " | ".join(question.answers)
+        self.hooks.diary(
+            f"experiment {question.experiment} waits for a person: {question.text} "
+            f"(sdl answer {self.name}/{question.question} {words})"
+        )
+
     async def _run_step(self, record: ExperimentRecord, step: StepPlan) -> None:
+        if self._adopt(step, [record]):
+            return
         command = self._intend(step, [record])
         if command is not None:
             await self._send(command)
 
+    def _adopt(self, step: StepPlan, records: Sequence[ExperimentRecord]) -> bool:
+        """Take over what the lab server knows of a step and the ledger does not; returns whether there was anything."""
+        events = self._strangers.adopt(step, records, len(self.state.questions))
+        if events:
+            self._record(events)
+            numbers = ", ".join(str(r.number) for r in records)
+            self.hooks.diary(f"experiment {numbers}: the lab server knows {step.instrument}.{step.action.name} already")
+        return bool(events)
+
     def _send_load(self, load: Load) -> None:
         """Record the command that experiments share, and have the first of them carry it out."""
-        command = self._intend(load.step, [self.state.experiments[n] for n in load.experiments])
+        records = [self.state.experiments[n] for n in load.experiments]
+        if self._adopt(load.step, records):
+            self._let_go_on(*load.experiments)
+            return
+        command = self._intend(load.step, records)
         if command is None:
             self._let_go_on(*load.experiments)
             return
+        what = f"{load.step.instrument}.{load.step.action.name}"
         labels = ", ".join(str(n) for n in load.experiments)
-        self.hooks.diary(f"{load.step.instrument}.{load.step.action.name} of experiments {labels} together")
+        several = len(load.experiments) > 1
+        self.hooks.diary(
+            f"{what} of experiments {labels} together" if several else f"{what} of experiment {labels} alone"
+        )
         self._loads[command.experiment] = command
         self._let_go_on(command.experiment)
 
@@ -409,62 +493,24 @@ class Engine:
             occurrence=step.occurrence,
             destination=step.destination,
         )
-        self._record(
-            [
-                CommandIntended(
-                    command=command.id,
-                    experiment=command.experiment,
-                    step=command.step,
-                    instrument=command.instrument,
-                    action=command.action,
-                    arguments=dict(arguments),
-                    samples=list(command.samples),
-                    occurrence=command.occurrence,
-                    digest=command.digest,
-                    epoch=command.epoch,
-                    members=[[r.number, step.index] for r in others],
-                    destination=command.destination,
-                )
-            ]
-        )
+        self._record([commands.intended(command, [r.number for r in others])])
         return command
 
     async def _send(self, command: Command) -> None:
+        # Once it waits in its queue it may wait there for what only a person can do; no time passes before that is known.
+        actor = self.clock.actor()
+        actor.__enter__()
+        asyncio.get_running_loop().call_soon(self._look_whether_blocked, actor)
         reply = await self.lab.execute(command, begins_sample=command.step == 0)
         self._settled(reply, "reply")
 
     async def _settle(self, command: CommandState) -> None:
         """Find out what became of a command that a dead process left open."""
         intended = command.intended
-        asked = Command(
-            id=intended.command,
-            campaign=self.name,
-            epoch=intended.epoch,
-            experiment=intended.experiment,
-            step=intended.step,
-            instrument=intended.instrument,
-            action=intended.action,
-            arguments=intended.arguments,
-            samples=tuple(intended.samples),
-            occurrence=intended.occurrence,
-            destination=intended.destination,
-        )
-        reply = await self.lab.reconcile(asked)
+        reply = await self.lab.reconcile(commands.as_sent(self.name, intended))
         where = f"experiment {intended.experiment}, {intended.instrument}.{intended.action}"
         if reply is None:
-            nothing = CommandSettled(
-                command=intended.command,
-                status="not_started",
-                values={},
-                artefacts=[],
-                error=None,
-                started=None,
-                finished=None,
-                duration=None,
-                simulated=False,
-                how="reconciled",
-            )
-            self._record([nothing])
+            self._record([commands.settled(Reply(intended.command, "not_started"), "reconciled")])
             self.hooks.diary(f"{where}: the instrument says that it never started")
             self._let_go_on(*(m[0] for m in intended.members))
             return
@@ -472,51 +518,47 @@ class Engine:
         self._settled(reply, "reconciled")
 
     def _settled(self, reply: Reply, how: Literal["reply", "reconciled"]) -> None:
-        """Record a reply, with the outcomes that its result gives to every experiment that shares it, in one transaction."""
+        """Record a reply and what follows from it, in one transaction."""
+        command = self.command(reply.command)
+        late = self._late.settled(command, reply)
+        events = self.settlement(reply, how)
+        self._record([*late, *events])
+        if late:
+            self._late.said(command)
+        if isinstance(events[-1], QuestionOpened):
+            self._diary_question(events[-1])
+        elif reply.status == "unknown":
+            self.lab.answered(self.command(reply.command), "unknown")
+        self._let_go_on(*self.state.members(reply.command)[1:])
+
+    def settlement(self, reply: Reply, how: Literal["reply", "reconciled", "answered"]) -> list[Event]:
+        """Return the rows of a reply, with the outcomes that its result gives to every experiment that shares it."""
         members = [self.state.experiments[number] for number in self.state.members(reply.command)]
         first = members[0]
-        step = self.plan.step(next(i for i, c in first.commands.items() if c.intended.command == reply.command))
-        events: list[Event] = [
-            CommandSettled(
-                command=reply.command,
-                status=reply.status,
-                values=dict(reply.values),
-                artefacts=[
-                    {"name": a.name, "sha256": a.sha256, "size": a.size, "media_type": a.media_type}
-                    for a in reply.artefacts
-                ],
-                error=reply.error,
-                started=None if reply.started is None else utc_text(reply.started),
-                finished=None if reply.finished is None else utc_text(reply.finished),
-                duration=reply.duration,
-                simulated=reply.simulated,
-                how=how,
-                failed_samples=dict(reply.failed_samples),
-            )
-        ]
+        last = next(c for c in first.commands.values() if c.intended.command == reply.command)
+        step = self.plan.step(next(i for i, c in first.commands.items() if c is last))
+        row = commands.settled(reply, how)
+        events: list[Event] = [row]
         if reply.status == "succeeded" and step.analysis is None:
             for record in members:
                 if record.sample not in reply.failed_samples:
                     events += self._observations(record, step, reply.command, _estimates(reply.values, step))
-        if reply.status == "unknown":
-            text = (
-                f"Command {reply.command} ({step.instrument}.{step.action.name}, {step.action.effect}, "
-                f"{'; '.join(self._label(r.number) for r in members)}): {reply.error or 'no answer'}. Did it happen?"
-            )
-            events.append(
-                QuestionOpened(f"Q{len(self.state.questions) + 1}", "command", first.number, reply.command, text)
-            )
-        self._record(events)
-        self._let_go_on(*(r.number for r in members[1:]))
+        if reply.status == "unknown" and not may_follow(step, first):
+            ask = Ask(step, "command", replace(last, settled=row), "")
+            labels = "; ".join(self._label(r.number) for r in members)
+            events.append(questions.opened(self.state, ask, first.number, labels, self.ask_again_after))
+        return events
 
-    def _fail(self, record: ExperimentRecord, reason: str, *before: Event) -> None:
+    def _fail(
+        self, record: ExperimentRecord, reason: str, *before: Event, ends: Literal["failed", "aborted"] = "failed"
+    ) -> None:
         """Record that an experiment failed: that it is over, or that steps follow which clear up."""
         match failed(self.plan, record, reason):
             case Fail():
-                self._record([*before, ExperimentFailing(record.number, reason)])
+                self._record([*before, ExperimentFailing(record.number, reason, ends)])
                 self.hooks.diary(f"experiment {record.number} failed: {reason}; clearing up")
             case Finish():
-                self._record([*before, ExperimentFinished(record.number, "failed", reason)])
+                self._record([*before, ExperimentFinished(record.number, ends, reason)])
                 self._diary_end(record.number)
 
     async def _observe(self, record: ExperimentRecord, step: StepPlan, command: CommandState) -> None:

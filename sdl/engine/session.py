@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,9 +15,12 @@ from sdl.clock import Clock, make_clock
 from sdl.clock.shared import SharedVirtualClock
 from sdl.engine.engine import Engine
 from sdl.engine.environment import environment
+from sdl.engine.hooks import GuardedHooks
+from sdl.engine.served import open_served, take_over
 from sdl.errors import LedgerError, NameInUseError
 from sdl.lab import EmbeddedLab
-from sdl.ledger import CampaignCreated, EpochRaised, Event, Ledger, VersionRecorded
+from sdl.lab.claims import lock_folder
+from sdl.ledger import CampaignCreated, EpochRaised, Event, Inbox, Ledger, VersionRecorded
 from sdl.ledger.queries import latest_version
 from sdl.loop import CampaignState
 from sdl.world import RemoteWorld, World, address_of
@@ -24,6 +28,7 @@ from sdl.world import RemoteWorld, World, address_of
 if TYPE_CHECKING:
     from sdl.engine.hooks import Hooks
     from sdl.engine.worker import Worker
+    from sdl.lab.client import RemoteLab
     from sdl.ledger import Ownership
     from sdl.preflight import Checked
 
@@ -47,33 +52,45 @@ class Session:
     is_new: bool
     _ownership: Ownership | None
     _home: Path | None
-    _lab: EmbeddedLab | None = None
+    _lab: EmbeddedLab | RemoteLab | None = None
     _clock: Clock | None = None
 
     @property
     def lab(self) -> EmbeddedLab:
-        """The campaign's lab, once `engine` has opened it.
+        """The lab in the campaign's own process, once `engine` has opened it.
 
         Raises:
-            LedgerError: it was not opened.
+            LedgerError: it was not opened, or is a server.
         """
-        if self._lab is None:
-            raise LedgerError(f"the lab of campaign '{self.name}' was not opened yet")
+        if not isinstance(self._lab, EmbeddedLab):
+            raise LedgerError(f"campaign '{self.name}' has no lab open in this process")
         return self._lab
+
+    @property
+    def id(self) -> str:
+        """By what a lab server knows the campaign: its name, and what no other campaign of that name has."""
+        first = self.ledger.rows(self.name, 1)[0]
+        own = first.event.id if isinstance(first.event, CampaignCreated) else ""
+        return f"{self.name}.{(own or first.hash)[:16]}"
 
     @property
     def name(self) -> str:
         """The campaign's name."""
         return self.checked.campaign.name
 
-    async def open_lab(self) -> EmbeddedLab:
-        """Set the clock going and connect every instrument.
+    async def open_lab(self) -> EmbeddedLab | RemoteLab:
+        """Set the clock going and connect every instrument, or reach the lab server.
 
         Raises:
             DriverError: an instrument does not answer.
             ClockError: a world of its own does not answer.
+            LabError: the lab server does not answer, or is another one than before.
         """
         last = _moment(self.state.last_moment)
+        if self.checked.lab.server is not None:
+            self._lab = await open_served(self.checked, self.ledger, self.state, last)
+            self._clock = self._lab.clock
+            return self._lab
         server = self.checked.lab.world.get("server")
         if server is not None and self.checked.lab.clock.type == "virtual":
             self._clock = await SharedVirtualClock.connect(*address_of(str(server)), f"campaign {self.name}", last)
@@ -96,10 +113,30 @@ class Session:
             for name, plan in self.checked.lab.instruments.items()
         }
         found: dict[str, Any] = {**environment(), "instruments": instruments, "clock": clock.settings.type}
-        raised = EpochRaised(self.state.epoch + 1, os.getpid(), socket.gethostname(), found)
+        epoch = self.state.epoch
+        if hooks is not None:
+            lab.say_to(GuardedHooks(hooks).diary)
+        if not isinstance(lab, EmbeddedLab):
+            found["lab"] = {"server": lab.url, "log": lab.id}
+            epoch = max(epoch, await lab.known_epoch(self.id))  # a restored ledger may be behind
+        if (gone := self._gone()) is not None:
+            found["took_over"] = gone
+            if hooks is not None:
+                hooks.diary(f"taken over from process {gone['pid']} on {gone['host']}, which is gone")
+        raised = EpochRaised(epoch + 1, os.getpid(), socket.gethostname(), found)
         for row in self.ledger.append(self.name, clock.now(), [raised]):
             self.state.apply(row)
-        return Engine(self.checked, self.ledger, lab, clock, worker, self.state, hooks)
+        strangers = None
+        if not isinstance(lab, EmbeddedLab):
+            strangers = await take_over(lab, self.id, self.ledger, self.state, hooks)
+        return Engine(self.checked, self.ledger, lab, clock, worker, self.state, hooks, strangers)
+
+    def _gone(self) -> dict[str, Any] | None:
+        """Return the process that died while it had the campaign, or None where the last one let it go."""
+        recorded = self.ledger.campaign(self.name)
+        if self.state.epoch == 0 or self.state.ended is not None or recorded is None:
+            return None
+        return {"pid": recorded["pid"], "host": recorded["host"]}
 
     async def close(self) -> None:
         """Let go of lab, time, ownership and ledger; all of them, whatever one of them raises.
@@ -145,7 +182,7 @@ def open_session(checked: Checked, home: Path | None, *, simulate: bool = False)
         state = CampaignState(ledger.rows(name))
         if recorded is None:
             _create(checked, ledger, settings, make_clock(checked.lab.clock).now())
-        done = state.ended is not None and state.ended.state == "done"
+        done = state.ended is not None and state.ended.state == "done" and not Inbox(ledger).untaken(name)
         return Session(checked, ledger, state, done, recorded is None, ownership, home)
     except BaseException:
         if ownership is not None:
@@ -168,8 +205,8 @@ def _lab(checked: Checked, ledger: Ledger, clock: Clock, home: Path | None) -> E
     elif any(i.description.nature == "simulated" for i in checked.lab.instruments.values()):
         path = None if home is None else home / "worlds" / f"{checked.campaign.name}.jsonl"
         world = World(int(checked.lab.world.get("seed", 0)), path, checked.lab.world_settings)
-    locks = None if home is None else home / "locks"
-    return EmbeddedLab(checked.lab, clock, ledger.artefacts.put, world, locks)
+    locks = None if home is None else lock_folder()
+    return EmbeddedLab(checked.lab, clock, ledger.artefacts.put, world, locks, holds_lost=True)
 
 
 def _create(checked: Checked, ledger: Ledger, settings: Mapping[str, Any], moment: float) -> None:
@@ -177,7 +214,7 @@ def _create(checked: Checked, ledger: Ledger, settings: Mapping[str, Any], momen
     for key, path in campaign.files.contents().items():
         ledger.artefacts.put(key, path.read_bytes(), "application/octet-stream")
     events: list[Event] = [
-        CampaignCreated(campaign.seed, dict(settings)),
+        CampaignCreated(campaign.seed, dict(settings), uuid.uuid4().hex),
         VersionRecorded(
             1,
             campaign.digest,

@@ -10,6 +10,7 @@ import asyncio
 import math
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from sdl.errors import (
     ProtocolError,
 )
 from sdl.lab.claims import lock_name
+from sdl.lab.interlocks import Interlocks
 from sdl.lab.log import CommandLog, MemoryLog
 from sdl.lab.places import Claim, Places
 from sdl.lab.queue import InstrumentQueue
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from sdl.driver import ActionSpec
     from sdl.driver.form import Ask
     from sdl.lab.interface import Progress
+    from sdl.lab.interlocks import Watch
     from sdl.lab.plan import InstrumentPlan, LabPlan
     from sdl.world import World
 
@@ -62,7 +65,10 @@ class EmbeddedLab:
         locks: folder of the locks by which real instruments belong to one process.
         log: where commands are written down; in memory by default.
         claims_all: whether simulated instruments belong to one process too.
+        holds_lost: whether an instrument gets no further command while nobody knows what became of one; see `answered`.
     """
+
+    is_served = False
 
     def __init__(
         self,
@@ -74,6 +80,7 @@ class EmbeddedLab:
         log: CommandLog | None = None,
         *,
         claims_all: bool = False,
+        holds_lost: bool = False,
     ) -> None:
         self.plan = plan
         self.clock = clock
@@ -81,6 +88,7 @@ class EmbeddedLab:
         self._store = store
         self._locks = locks
         self._claims_all = claims_all
+        self._holds_lost = holds_lost
         self._claims: list[Ownership] = []
         self.instruments: dict[str, Instrument] = {}
         self.places = Places(plan.places)
@@ -92,6 +100,9 @@ class EmbeddedLab:
         self._reconciling: dict[str, tuple[Command, asyncio.Future[Any]]] = {}
         self._aborted: set[str] = set()
         self._asker: Callable[[Command], Ask] = lambda _: nobody_to_ask
+        self.interlocks = Interlocks(plan, clock, self.instruments)
+        self._say: Callable[[str], None] = lambda _: None
+        self._when_started: Callable[[Command, float], None] = lambda *_: None
 
     async def open(self) -> None:
         """Make and connect every instrument.
@@ -180,18 +191,28 @@ class EmbeddedLab:
         except LimitError as error:
             return Reply(command.id, "failed", error=str(error), simulated=simulated)
         queue, claim = self._queues[command.instrument], self._room_for(command)
-        if not await queue.take(begins_sample, claim):
+        if not await queue.take(begins_sample, claim, command.campaign):
             return Reply(command.id, "not_started", error="withdrawn from the queue", simulated=simulated)
         try:
             misplaced = self._misplaced(command)
             if misplaced is not None:
                 reply = Reply(command.id, "failed", error=misplaced, simulated=simulated)
+            elif (denied := await self._denied(command, claim, progress)) is not None:
+                reply = denied
             else:
                 reply = await self._perform(command, spec, arguments, progress)
             self._moved(claim, reply.status)
+            self._hold(command, reply.status)
             return reply
         finally:
             queue.give()
+
+    def _hold(self, command: Command, status: str) -> bool:
+        """Keep an instrument of which nobody knows what it did from the next command; returns whether it is kept."""
+        if not self._holds_lost or status != "unknown":
+            return False
+        self._queues[command.instrument].reserve(command.id)
+        return True
 
     def _room_for(self, command: Command) -> Claim | None:
         """Return the room that a command needs where it takes its samples.
@@ -219,6 +240,28 @@ class EmbeddedLab:
             return None
         return f"{command.instrument} works at '{place}', but {'; '.join(wrong)}; move it there first"
 
+    async def _denied(self, command: Command, claim: Claim | None, progress: Progress | None) -> Reply | None:
+        """Wait until the interlocks allow a command; returns the reply where they deny it."""
+        try:
+            denial = await self.interlocks.permit(command, progress, self._say)
+        except BaseException:
+            self._moved(claim, "not_started")
+            raise
+        if denial is None:
+            return None
+        is_denied = denial.status == "failed"
+        simulated = self._simulated(command)
+        return Reply(command.id, denial.status, error=denial.text, simulated=simulated, interlock=is_denied)
+
+    async def _interrupt(self, command: Command) -> str:
+        """Stop a command that an interlock no longer allows, and make its instrument safe; says what was read back."""
+        under_way = [*self._running.values(), *self._reconciling.values()]
+        stopped = [await self._abort(c, task) for c, task in under_way if c.id == command.id]
+        report = (await self.safe_state([command.instrument]))[command.instrument]
+        said = "" if all(stopped) else "it could not be stopped, and "
+        safe = "confirmed" if report.confirmed else "NOT confirmed, go and look"
+        return f"{said}the safe state of {command.instrument} was {safe}: {report.message or 'nothing was said'}"
+
     def _moved(self, claim: Claim | None, status: str) -> None:
         """Note where the samples of a command are; of one whose fate is not known they hold room at both ends."""
         if claim is None or status == "unknown":
@@ -242,6 +285,8 @@ class EmbeddedLab:
         instrument = self.instruments[command.instrument]
         self.log.started(command.id, self.clock.now())
         started, began = self.clock.now(), self.clock.elapsed()
+        self._when_started(command, started)
+        watch = self.interlocks.watch(command, spec, self._interrupt)
         task = asyncio.ensure_future(instrument.perform(command.action, ctx, arguments))
         self._running[command.id] = (command, task)
         status, values, error = "succeeded", {}, None
@@ -262,6 +307,11 @@ class EmbeddedLab:
         finally:
             self._running.pop(command.id, None)
             self._aborted.discard(command.id)
+            if watch is not None:
+                watch.forget()
+        stopped = None if watch is None else await watch.end()
+        if stopped is not None:
+            status, error = _interlocked(status, error, stopped)
         return Reply(
             command=command.id,
             status=status,  # type: ignore[arg-type]
@@ -273,6 +323,7 @@ class EmbeddedLab:
             duration=self.clock.elapsed() - began,
             simulated=self._simulated(command),
             failed_samples=dict(ctx.failed) if status == "succeeded" else {},
+            interlock=stopped is not None,
         )
 
     def _broken(self, command: Command, spec: ActionSpec, error: Exception) -> tuple[str, str]:
@@ -296,6 +347,14 @@ class EmbeddedLab:
         """Say how a person is asked, where that depends on the command: campaigns that share a lab ask their own people."""
         self._asker = asker
 
+    def say_to(self, say: Callable[[str], None]) -> None:
+        """Say where it is told what a command waits for: the diary."""
+        self._say = say
+
+    def when_started(self, tell: Callable[[Command, float], None]) -> None:
+        """Say who is told when a command begins; see `Lab.when_started`."""
+        self._when_started = tell
+
     def reserve(self, commands: Iterable[tuple[str, str]]) -> None:
         """Keep instruments for commands of a dead process; see `Lab.reserve`."""
         for command, instrument in commands:
@@ -310,16 +369,45 @@ class EmbeddedLab:
     async def reconcile(self, command: Command) -> Reply | None:
         """Ask the instrument what became of a command that a dead process sent; see `Lab.reconcile`."""
         spec, claim = self._spec(command), self._room_for(command)
+        held = False
         try:
-            reply = await self._reconcile(command, spec)
-            self._moved(claim, "not_started" if reply is None else reply.status)
+            reply = await self._watched(command, spec)
+            status = "not_started" if reply is None else reply.status
+            self._moved(claim, status)
+            held = self._hold(command, status)
             return reply
         finally:
+            if not held:
+                self._queues[command.instrument].release(command.id)
+
+    def answered(self, command: Command, status: str) -> None:
+        """Go on after a person said what became of a command; see `Lab.answered`."""
+        self._moved(self._room_for(command), status)
+        if command.instrument in self._queues:
             self._queues[command.instrument].release(command.id)
 
-    async def _reconcile(self, command: Command, spec: ActionSpec) -> Reply | None:
+    def cleared(self, sample: str) -> None:
+        """Free the room of a sample that a person took away; see `Lab.cleared`."""
+        self.places.cleared(sample)
+
+    async def _watched(self, command: Command, spec: ActionSpec) -> Reply | None:
+        """Reconcile; what is found running is watched as if it had begun here."""
+        watching: list[Watch | None] = []
+        try:
+            reply = await self._reconcile(command, spec, watching)
+        finally:
+            for watch in filter(None, watching):
+                watch.forget()
+        stopped = [said for watch in watching if watch is not None and (said := await watch.end()) is not None]
+        if reply is None or not stopped:
+            return reply
+        status, error = _interlocked(reply.status, reply.error, stopped[0])
+        return replace(reply, status=status, error=error, values={}, failed_samples={}, interlock=True)  # type: ignore[arg-type]
+
+    async def _reconcile(self, command: Command, spec: ActionSpec, watching: list[Watch | None]) -> Reply | None:
         simulated = self._simulated(command)
         text = "the process died while the command was under way, and the instrument cannot say what became of it"
+        is_told = False
         while True:
             try:
                 found: Reconciled = await self.instruments[command.instrument].reconcile(command)
@@ -331,6 +419,10 @@ class EmbeddedLab:
             if found.state != "running":
                 break
             now = self.clock.now()
+            if not is_told:
+                is_told = True
+                self._when_started(command, now if found.started is None else found.started)
+                watching.append(self.interlocks.watch(command, spec, self._interrupt, at_once=True))
             # One that is late says the past moment again and again: it is asked at intervals.
             moment = found.ends if found.ends is not None and found.ends > now else now + _POLL
             nap = asyncio.ensure_future(self.clock.sleep_until(moment, (command.experiment, command.step)))
@@ -372,6 +464,7 @@ class EmbeddedLab:
         """Send away every command that waits for an instrument; each is answered as not started."""
         for queue in self._queues.values():
             queue.withdraw()
+        self.interlocks.withdraw()
 
     async def abort(self, wanted: Callable[[Command], bool] = lambda _: True) -> None:
         """Abort every running command, or those that are wanted; each is answered as aborted."""
@@ -379,7 +472,7 @@ class EmbeddedLab:
         under_way = [(command, task) for command, task in running if wanted(command)]
         await asyncio.gather(*(self._abort(command, task) for command, task in under_way))
 
-    async def _abort(self, command: Command, task: asyncio.Future[Any]) -> None:
+    async def _abort(self, command: Command, task: asyncio.Future[Any]) -> bool:
         self._aborted.add(command.id)
         try:
             stopped = await asyncio.wait_for(self.instruments[command.instrument].abort(command), _SAFE_LIMIT)
@@ -387,8 +480,9 @@ class EmbeddedLab:
             stopped = False
         if stopped or not self.plan.instruments[command.instrument].description.is_real:
             task.cancel()
-        else:
-            self._aborted.discard(command.id)  # it cannot be stopped: it goes on and is answered as it ends
+            return True
+        self._aborted.discard(command.id)  # it cannot be stopped: it goes on and is answered as it ends
+        return False
 
     async def safe_state(self, names: Collection[str] | None = None) -> dict[str, SafeReport]:
         """Bring every instrument, or those named, into its safe state; what one raises becomes an unconfirmed report."""
@@ -421,18 +515,21 @@ class EmbeddedLab:
         return [command for command, _ in [*self._running.values(), *self._reconciling.values()]]
 
     def blocked(self) -> list[str]:
-        """Say who holds the places that waiting commands need, where nothing is under way; see `Lab.blocked`."""
-        queues = self._queues.values()
-        if not all(q.is_idle for q in queues):
+        """Say what each waiting command waits for, where nothing is under way; see `Lab.blocked`."""
+        if any(q.is_at_work for q in self._queues.values()):
             return []
-        return [self.places.said(claim.place) for q in queues for claim in q.waiting_for_room()]
+        rooms = [self.places.said(c.place) for q in self._queues.values() for c in q.waiting_for_room()]
+        held = [
+            f"'{name}' is held until a person says what became of command {command}"
+            for name, queue in self._queues.items()
+            for command in queue.waiting_for_person()
+        ]
+        return [*rooms, *held]
 
     def busy(self) -> dict[str, str]:
         """Return instrument → what it is doing."""
-        return {
-            command.instrument: f"{command.action}, experiment {command.experiment}"
-            for command, _ in self._running.values()
-        }
+        running = {c.instrument: f"{c.action}, experiment {c.experiment}" for c, _ in self._running.values()}
+        return {**self.interlocks.held_up(), **running}
 
     def truth(
         self, instrument: str, action: str, arguments: Mapping[str, object], sample: str
@@ -453,6 +550,15 @@ class EmbeddedLab:
         if command.action not in description.actions:
             raise ProtocolError(f"command {command.id}: {command.instrument} has no action '{command.action}'")
         return description.actions[command.action]
+
+
+def _interlocked(status: str, error: str | None, stopped: str) -> tuple[str, str]:
+    """Return status and words of a command that an interlock stopped; what is not known stays unknown."""
+    if status == "unknown":
+        return status, f"{error}; {stopped}"
+    if status == "succeeded":
+        return "failed", f"{stopped} (it came to its end all the same, and its result is not used)"
+    return "failed", stopped if status == "aborted" or error is None else f"{stopped} ({error})"
 
 
 def _plain(value: object) -> object:

@@ -13,7 +13,13 @@ Progress = Callable[[float, str], Awaitable[None]]
 
 
 class Lab(Protocol):
-    """A lab as the engine sees it."""
+    """A lab as the engine sees it.
+
+    Attributes:
+        is_served: whether it is a process of its own, which other campaigns may share.
+    """
+
+    is_served: bool
 
     async def open(self) -> None:
         """Connect every instrument; raises where one does not answer."""
@@ -35,6 +41,12 @@ class Lab(Protocol):
 
     def put_questions_to(self, ask: Ask) -> None:
         """Say how a person is asked what an action wants to know; until then nobody can be asked."""
+
+    def when_started(self, tell: Callable[[Command, float], None]) -> None:
+        """Say who is told when an instrument begins a command: which, and the moment of lab time, s since 1970.
+
+        A lab in another process tells it when it hears of it, and in shared virtual time not at all: the reply has the moment.
+        """
 
     def reserve(self, commands: Iterable[tuple[str, str]]) -> None:
         """Keep instruments for commands of a dead process until each was reconciled; they may still be at work on them.
@@ -58,6 +70,20 @@ class Lab(Protocol):
             The reply; None where it did not start and can no longer start.
         """
 
+    def answered(self, command: Command, status: str) -> None:
+        """Say what became of a command of which nobody knew, as a person told it.
+
+        Its instrument, which got no further command until now, goes on, and its samples are where that puts them.
+
+        Args:
+            command: as it was sent.
+            status: `succeeded`, `aborted` or `not_started`; with the latter two the samples did not leave where they were.
+                `unknown` where it stays unknown and the action may simply be done again.
+        """
+
+    def cleared(self, sample: str) -> None:
+        """Say that a person took a sample out of the lab: the room that it held is free."""
+
     def withdraw(self) -> None:
         """Send away every command that waits for an instrument; each is answered as not started."""
 
@@ -71,9 +97,9 @@ class Lab(Protocol):
         """Ask every instrument whether it can work."""
 
     def blocked(self) -> Sequence[str]:
-        """Return, for every command that waits for room at a place, in words who holds it; empty where anything is under way.
+        """Return in words, for every command that waits, who holds its place, or why its instrument is held.
 
-        Then nothing in the lab will make room by itself.
+        Empty where anything is under way: nothing in the lab will bring these commands on by itself.
         """
 
     def busy(self) -> Mapping[str, str]:

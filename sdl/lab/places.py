@@ -86,6 +86,13 @@ class Places:
                 self._held[claim.place].pop(sample, None)
         self._freed()
 
+    def cleared(self, sample: str) -> None:
+        """Say that a sample was taken out of the lab: its room is free again."""
+        for held in self._held.values():
+            held.pop(sample, None)
+        self._at.pop(sample, None)
+        self._freed()
+
     def said(self, place: str) -> str:
         """Return in words who holds a place."""
         held = self._held[place]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sdl.campaign.interlocks import Requirement
     from sdl.clock import ClockSettings
     from sdl.driver import Description, DriverSettings, Instrument
     from sdl.units import Quantity
@@ -24,6 +25,7 @@ class InstrumentPlan:
         description: what it can do.
         place: where it works on samples, or None where the lab names none.
         safe_after: real seconds for which its campaign may be gone before a lab server makes it safe, or None for ever.
+        requires: readings that must keep within bounds for it to act; see `sdl.lab.interlocks`.
     """
 
     name: str
@@ -33,6 +35,7 @@ class InstrumentPlan:
     description: Description
     place: str | None = None
     safe_after: float | None = None
+    requires: tuple[Requirement, ...] = ()
 
 
 @dataclass(frozen=True)

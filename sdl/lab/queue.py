@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class _Waiting:
     begins_sample: bool
     arrival: int
+    campaign: str
     claim: Claim | None
     turn: asyncio.Future[None]
 
@@ -22,7 +23,8 @@ class _Waiting:
 class InstrumentQueue:
     """Lets one command at a time to an instrument, or as many as it can carry out at once.
 
-    Commands for samples under way go before commands that begin a new sample; within each group, in order of arrival. A command
+    Commands for samples under way go before commands that begin a new sample; within each group, campaigns that both wait go
+    in turn (first the one whose last turn is longest ago), and commands of one campaign in order of arrival. A command
     that takes its samples to a place waits until there is room, and lets others pass meanwhile: the one behind it may be
     the one that makes the room. Waiting goes through the clock, so that virtual time knows of it.
 
@@ -38,6 +40,8 @@ class InstrumentQueue:
         self._places = places
         self._waiting: list[_Waiting] = []
         self._arrivals = 0
+        self._turns = 0
+        self._last_turn: dict[str, int] = {}
         self._withdrawn: set[asyncio.Future[None]] = set()
         self._reserved: set[str] = set()
         if places is not None:
@@ -53,13 +57,13 @@ class InstrumentQueue:
             self._reserved.discard(command)
             self._let_in()
 
-    async def take(self, begins_sample: bool, claim: Claim | None = None) -> bool:
+    async def take(self, begins_sample: bool, claim: Claim | None = None, campaign: str = "") -> bool:
         """Wait for one's turn and for room; returns False where the command was withdrawn before its turn came."""
         if self._free > 0 and not self._reserved and self._has_room(claim):
-            self._enter(claim)
+            self._enter(claim, campaign)
             return True
         self._arrivals += 1
-        place = _Waiting(begins_sample, self._arrivals, claim, self._clock.event())
+        place = _Waiting(begins_sample, self._arrivals, campaign, claim, self._clock.event())
         self._waiting.append(place)
         try:
             await self._clock.wait_for(place.turn)
@@ -91,19 +95,27 @@ class InstrumentQueue:
         self._let_in()
 
     @property
-    def is_idle(self) -> bool:
-        """Whether nobody has the turn, nor may still have it from before a crash."""
-        return self._free == self._all and not self._reserved
+    def is_at_work(self) -> bool:
+        """Whether somebody has the turn."""
+        return self._free < self._all
 
     def waiting_for_room(self) -> list[Claim]:
         """Return the claims of those who wait for room alone, in order of arrival."""
+        if self._reserved:
+            return []
         return [w.claim for w in self._waiting if w.claim is not None and not self._has_room(w.claim)]
+
+    def waiting_for_person(self) -> list[str]:
+        """Return, for each who waits, the command for which the instrument is kept; empty where it is not."""
+        return [min(self._reserved) for _ in self._waiting] if self._reserved else []
 
     def _has_room(self, claim: Claim | None) -> bool:
         return claim is None or self._places is None or self._places.has_room(claim)
 
-    def _enter(self, claim: Claim | None) -> None:
+    def _enter(self, claim: Claim | None, campaign: str) -> None:
         self._free -= 1
+        self._turns += 1
+        self._last_turn[campaign] = self._turns
         if claim is not None and self._places is not None:
             self._places.take(claim)
 
@@ -112,7 +124,7 @@ class InstrumentQueue:
             ready = [w for w in self._waiting if self._has_room(w.claim)]
             if not ready:
                 return
-            place = min(ready, key=lambda w: (w.begins_sample, w.arrival))
+            place = min(ready, key=lambda w: (w.begins_sample, self._last_turn.get(w.campaign, 0), w.arrival))
             self._waiting.remove(place)
-            self._enter(place.claim)
+            self._enter(place.claim, place.campaign)
             self._clock.settle(place.turn)

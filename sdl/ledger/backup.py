@@ -37,8 +37,10 @@ from typing import IO, Any
 
 from sdl.clock import utc_text
 from sdl.errors import InputError, LedgerError, listed
-from sdl.ledger.ledger import read_only_uri
+from sdl.ledger.copying import copy_in, copy_out
 from sdl.ledger.migrate import KNOWN
+from sdl.ledger.place import NAME, url_of
+from sdl.ledger.sqlite import read_only_uri
 
 _FORMAT = "sdl-backup-1"
 _MANIFEST = "manifest.json"
@@ -70,11 +72,14 @@ class Backup:
 def backup(home: Path, target: Path) -> Backup:
     """Copy a home into an archive; it appears whole or not at all.
 
+    A database in a PostgreSQL stands in it as a file of SQLite, and can be restored into either.
+
     Raises:
         InputError: there is no ledger, or the archive exists.
         LedgerError: the database cannot be read or is damaged, or the archive cannot be written.
     """
-    if not (home / "ledger.db").is_file():
+    url = url_of(home)
+    if url is None and not (home / "ledger.db").is_file():
         raise InputError(f"{home} holds no ledger; name the right --home")
     if os.path.lexists(target):
         raise InputError(f"{target} exists; a backup overwrites nothing, choose another name")
@@ -82,7 +87,9 @@ def backup(home: Path, target: Path) -> Backup:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".sdl-backup-") as folder:
             work = Path(folder)
             sources = _copied(home / "heads", work / "heads")
-            _snapshot(home / "ledger.db", work / "ledger.db")
+            if url is not None:
+                copy_out(url, work / "poured.db")
+            _snapshot(home / "ledger.db" if url is None else work / "poured.db", work / "ledger.db")
             campaigns, commands, named, schema = _contents(work / "ledger.db")
             sources["ledger.db"] = work / "ledger.db"
             artefacts, missing = _artefacts(home / "artefacts", named)
@@ -114,11 +121,14 @@ def backup(home: Path, target: Path) -> Backup:
 def restore(archive: Path, home: Path) -> Backup:
     """Put an archive back into a home that holds nothing; it appears whole or not at all.
 
+    Where the home is told to have its database in a PostgreSQL (`sdl.ledger.place`), that must hold no campaign.
+
     Raises:
-        InputError: the home is not empty, or the archive cannot be read, is not whole, or holds what no backup holds.
+        InputError: the home or its database is not empty, or the archive cannot be read, is not whole, or holds what no backup holds.
         LedgerError: its ledger was written by a newer version, or the home cannot be written.
     """
     _require_empty(home)
+    url = url_of(home)
     if not archive.is_file():
         raise InputError(f"{archive} is no file; name a backup made by sdl backup")
     try:
@@ -132,7 +142,10 @@ def restore(archive: Path, home: Path) -> Backup:
                 raise InputError(f"{archive} was changed: its manifest tells of other campaigns than its ledger")
             kept = {Path(name).name for name in manifest["files"] if name.startswith("artefacts/")}
             _require_empty(home)
-            work.replace(home)
+            if url is None:
+                work.replace(home)
+            else:
+                copy_in(url, work, home)
         _flush(home.absolute().parent)
     except OSError as error:
         raise LedgerError(f"{home} cannot be restored: {error.strerror or error}; nothing of it was kept") from error
@@ -278,7 +291,7 @@ def _require_empty(home: Path) -> None:
     if (home / "ledger.db").exists():
         raise InputError(f"{home} holds a ledger already; restore into another --home, nothing is ever overwritten")
     if home.is_dir():
-        there = sorted(path.name for path in home.iterdir())
+        there = sorted(path.name for path in home.iterdir() if path.name != NAME)
         if there:
             raise InputError(f"{home} is not empty, it holds {listed(there[:5])}; restore into a new folder by --home")
     elif os.path.lexists(home):

@@ -45,11 +45,18 @@ class CampaignCreated(Event):
     Attributes:
         seed: of everything the planner draws.
         settings: what changes the course of the campaign and does not stand in the file (engine, clock, simulate).
+        id: random, for lab servers: two homes may have a campaign of one name. Empty in rows from before there were any.
     """
 
     kind: ClassVar[str] = "campaign.created"
     seed: int
     settings: Json
+    id: str = ""
+
+    def body(self) -> Json:
+        """Return the row's body as JSON data; a row without an id reads back as it was written."""
+        body = super().body()
+        return body if self.id else {k: v for k, v in body.items() if k != "id"}
 
 
 @dataclass(frozen=True)
@@ -190,8 +197,9 @@ class CommandSettled(Event):
         started, finished: UTC text, or None.
         duration: seconds by the monotonic clock, or None.
         simulated: whether a simulation produced it.
-        how: `reply`, or `reconciled` where the instrument was asked after a crash.
+        how: `reply`; `reconciled` where the instrument was asked after a crash; `answered` where a person said it.
         failed_samples: sample → what went wrong with it alone.
+        interlock: whether an interlock of the lab denied or stopped it: that says nothing of the candidate.
     """
 
     kind: ClassVar[str] = "command.settled"
@@ -204,8 +212,27 @@ class CommandSettled(Event):
     finished: str | None
     duration: float | None
     simulated: bool
-    how: Literal["reply", "reconciled"] = "reply"
+    how: Literal["reply", "reconciled", "answered"] = "reply"
     failed_samples: Mapping[str, str] = field(default_factory=dict)
+    interlock: bool = False
+
+
+@dataclass(frozen=True)
+class CommandLate(Event):
+    """A command takes longer than its late limit; recorded once, before it is known what becomes of it.
+
+    Attributes:
+        command: its id.
+        expected: seconds that it should have taken.
+        limit: seconds after which it counts as late.
+        started: UTC text of the moment from which they count.
+    """
+
+    kind: ClassVar[str] = "command.late"
+    command: str
+    expected: float
+    limit: float
+    started: str
 
 
 @dataclass(frozen=True)
@@ -288,11 +315,13 @@ class ExperimentFailing(Event):
     Attributes:
         experiment: its number.
         reason: why.
+        ends: `failed`, or `aborted` where a person gave it up, which says nothing of the candidate.
     """
 
     kind: ClassVar[str] = "experiment.failing"
     experiment: int
     reason: str
+    ends: Literal["failed", "aborted"] = "failed"
 
 
 @dataclass(frozen=True)
@@ -317,9 +346,15 @@ class QuestionOpened(Event):
 
     Attributes:
         question: id.
-        about: `command`.
-        experiment, command: what it is about.
+        about: `command` (nobody knows what became of it), `failure` (it failed, and a person shall say how to go on) or
+            `approval` (a step that is not sent before a person agrees).
+        experiment, command: what it is about; no command where none was sent yet.
         text: what is known and what is asked.
+        step: which step, or None in rows written before that was recorded.
+        answers: what can be answered.
+        fields: what `done` must tell: name, kind, unit, lower, upper (None for no limit), choices and required of each.
+        asker: the process that asks: user@machine, process.
+        asked, expires: UTC text of the clock on the wall, by which people live.
     """
 
     kind: ClassVar[str] = "question.opened"
@@ -328,6 +363,135 @@ class QuestionOpened(Event):
     experiment: int
     command: str
     text: str
+    step: int | None = None
+    answers: list[str] = field(default_factory=list)
+    fields: list[Json] = field(default_factory=list)
+    asker: str | None = None
+    asked: str | None = None
+    expires: str | None = None
+
+
+@dataclass(frozen=True)
+class QuestionAskedAgain(Event):
+    """A question expired without an answer. That changes nothing: it is asked again, louder.
+
+    Attributes:
+        question: id.
+        times: how often it was asked by now.
+        expires: UTC text of the clock on the wall.
+    """
+
+    kind: ClassVar[str] = "question.asked_again"
+    question: str
+    times: int
+    expires: str
+
+
+@dataclass(frozen=True)
+class QuestionAnswered(Event):
+    """A person answered; what follows from it stands in the rows of the same transaction.
+
+    Attributes:
+        question: id.
+        answer: one of the question's answers.
+        values: the command's result in the action's units, where the answer is `done`.
+        by: who.
+        reason: why, in the person's words; may be empty.
+    """
+
+    kind: ClassVar[str] = "question.answered"
+    question: str
+    answer: str
+    values: Json
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class StepSkipped(Event):
+    """A step that failed is passed over, and the experiment goes on.
+
+    Attributes:
+        experiment, step: which.
+        reason: what had failed, and who or what says that it may be skipped.
+    """
+
+    kind: ClassVar[str] = "step.skipped"
+    experiment: int
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class CandidatesAdded(Event):
+    """A person proposes: experiments that no planner's round made.
+
+    Attributes:
+        candidates: parameter → value.
+        first: number of the first experiment made of them.
+        by: who.
+        reason: why, may be empty.
+    """
+
+    kind: ClassVar[str] = "candidates.added"
+    candidates: list[Json]
+    first: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ExperimentRejected(Event):
+    """A person does not want an experiment: it never starts, or it ends as aborted after the step that it is at.
+
+    Attributes:
+        experiment: its number.
+        by: who.
+        reason: why.
+    """
+
+    kind: ClassVar[str] = "experiment.rejected"
+    experiment: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SampleCleared(Event):
+    """A person took a sample away: the room that it held is free.
+
+    Attributes:
+        experiment: whose sample.
+        sample: id.
+        by: who.
+        reason: why.
+    """
+
+    kind: ClassVar[str] = "sample.cleared"
+    experiment: int
+    sample: str
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RequestSettled(Event):
+    """What came of a request that a person made from elsewhere; the rows that it led to stand in the same transaction.
+
+    Attributes:
+        request: id in the inbox.
+        what: kind of the request.
+        by: who asked.
+        outcome: `done`, or `refused` because it did not fit (any more).
+        said: what the person is told.
+    """
+
+    kind: ClassVar[str] = "request.settled"
+    request: int
+    what: str
+    by: str
+    outcome: Literal["done", "refused"]
+    said: str
 
 
 @dataclass(frozen=True)
@@ -346,6 +510,46 @@ class ModelVersionRecorded(Event):
     version: int
     digest: str
     gates: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CampaignPaused(Event):
+    """Nothing new is started until a person says so; commands under way come to their end.
+
+    Attributes:
+        by: who.
+        reason: why, may be empty.
+    """
+
+    kind: ClassVar[str] = "campaign.paused"
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CampaignWaiting(Event):
+    """The process lives, and there is nothing left to do before a person answers or acts.
+
+    Attributes:
+        reason: what for.
+    """
+
+    kind: ClassVar[str] = "campaign.waiting"
+    reason: str
+
+
+@dataclass(frozen=True)
+class CampaignResumed(Event):
+    """A campaign that was paused, or waited, goes on.
+
+    Attributes:
+        by: who.
+        reason: why, may be empty.
+    """
+
+    kind: ClassVar[str] = "campaign.resumed"
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -370,15 +574,26 @@ EVENTS: dict[str, type[Event]] = {
         EpochRaised,
         RoundOpened,
         RoundProposed,
+        CandidatesAdded,
         ExperimentStarted,
+        ExperimentRejected,
         CommandIntended,
+        CommandLate,
         CommandSettled,
+        StepSkipped,
         AnalysisRecorded,
         ObservationRecorded,
         ExperimentFailing,
         ExperimentFinished,
+        SampleCleared,
         QuestionOpened,
+        QuestionAskedAgain,
+        QuestionAnswered,
+        RequestSettled,
         ModelVersionRecorded,
+        CampaignPaused,
+        CampaignWaiting,
+        CampaignResumed,
         CampaignEnded,
     )
 }

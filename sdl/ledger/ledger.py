@@ -1,6 +1,6 @@
-"""The ledger: the journal, its projections and the artefacts; the only state, in one folder, the home.
+"""The ledger: the journal, its projections and the artefacts; the only state, in one folder, the home (`sdl.ledger.place`).
 
-- `ledger.db`: the journal and its projections (SQLite, write-ahead log, synchronous FULL)
+- `ledger.db`: the journal and its projections (SQLite), or `ledger.url`: in which PostgreSQL they are
 - `artefacts/`: raw data by SHA-256
 - `heads/`: heads that were written elsewhere (reports, exports), for `verify`
 - `locks/`: which process a campaign belongs to
@@ -14,24 +14,27 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, select
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from sdl.artefacts import ArtefactStore
 from sdl.clock import utc_text
 from sdl.errors import InputError, LedgerError, listed
 from sdl.ledger import tables as t
-from sdl.ledger.events import Event, canonical, event_of
-from sdl.ledger.ownership import Ownership, is_owned
+from sdl.ledger.events import EpochRaised, Event, canonical, event_of
+from sdl.ledger.ownership import Ownership, is_owned, owner_of
+from sdl.ledger.place import DATABASE, remember, url_of
+from sdl.ledger.postgresql import PostgresqlDatabase, brief_of, is_away
 from sdl.ledger.projections import project
+from sdl.ledger.sqlite import SqliteDatabase
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,53 +71,70 @@ class Ledger:
 
     A home that this user may not write to (somebody else's, a read-only medium) is opened for reading.
 
+    A process that raised a campaign's epoch writes its rows only as long as nobody raised it again: an append with an old
+    epoch is refused, whatever became of the lock.
+
     Args:
         home: the folder, made on need; None keeps everything in memory (benchmarks).
 
     Raises:
+        InputError: the home's database is named in a way that cannot be used.
         LedgerError: the database cannot be opened, or is of a newer version.
     """
 
     def __init__(self, home: Path | None) -> None:
         self.home = home
-        self.is_read_only = False
-        if home is None:
-            self.engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-            self.artefacts = ArtefactStore(f"memory://{uuid.uuid4().hex}")
-        else:
-            try:
-                home.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise LedgerError(
-                    f"the home folder {home} cannot be made: {error.strerror}; choose another --home"
-                ) from error
-            database = home / "ledger.db"
-            self.is_read_only = database.exists() and not (_may_write(database) and _may_write(home))
-            address = f"{read_only_uri(database)}&uri=true" if self.is_read_only else str(database)
-            self.engine = create_engine(_url(address), connect_args={"timeout": 60.0})
-            self.artefacts = ArtefactStore(str(home / "artefacts"))
-        self._writer = self.engine.execution_options(**{_WRITES: True})
-        _configure(self.engine, durable=home is not None and not self.is_read_only)
+        self._epochs: dict[str, int] = {}
+        self._database = self._made(home)
+        self.artefacts = ArtefactStore(f"memory://{uuid.uuid4().hex}" if home is None else str(home / "artefacts"))
         try:
             self._migrate()
+            self._database.opened()
+            if home is not None and isinstance(self._database, PostgresqlDatabase):
+                remember(home, self._database.writer.url)
         except DBAPIError as error:
-            self.engine.dispose()
-            raise LedgerError(
-                f"{self.where} cannot be opened as a ledger: {error.orig}; "
+            self._database.close()
+            advice = (
                 "choose another --home, or restore it from a backup"
-            ) from error
+                if isinstance(self._database, SqliteDatabase)
+                else "is the server up, and the address, the user and the password right?"
+            )
+            raise LedgerError(f"{self.where} cannot be opened as a ledger: {brief_of(error)}; {advice}") from error
         except BaseException:
-            self.engine.dispose()
+            self._database.close()
             raise
+
+    @staticmethod
+    def _made(home: Path | None) -> SqliteDatabase | PostgresqlDatabase:
+        if home is None:
+            return SqliteDatabase(None)
+        url = url_of(home)
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LedgerError(
+                f"the home folder {home} cannot be made: {error.strerror}; choose another --home"
+            ) from error
+        return SqliteDatabase(home / DATABASE) if url is None else PostgresqlDatabase(url)
+
+    @property
+    def engine(self) -> Engine:
+        """The database; transactions begun on it read."""
+        return self._database.engine
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether this user may not write to it."""
+        return self._database.is_read_only
 
     @property
     def where(self) -> str:
         """Where the ledger lies, for messages."""
-        return "the ledger in memory" if self.home is None else str(self.home / "ledger.db")
+        return self._database.where
 
     def close(self) -> None:
         """Close all connections; what was kept in memory is gone."""
-        self.engine.dispose()
+        self._database.close()
         if self.home is None:
             self.artefacts.forget()
 
@@ -133,44 +153,91 @@ class Ledger:
                 nothing of it was kept.
         """
         at = utc_text(moment)
-        rows: list[Row] = []
+        written: list[Row] = []
+
+        def write() -> None:
+            with self._database.writing(campaign) as connection:
+                # Where the connection died while it committed, nobody knows whether it did: the journal is asked.
+                if not (written and _stands(connection, written[-1])):
+                    written[:] = self._write(connection, campaign, at, events)
+
         try:
-            with self._writer.begin() as connection:
-                seq, previous = _head(connection, campaign)
-                for item in events:
-                    seq += 1
-                    body = canonical(item.body())
-                    digest = row_hash(previous, campaign, seq, at, item.kind, body)
-                    connection.execute(
-                        t.journal.insert().values(
-                            campaign=campaign, seq=seq, at=at, kind=item.kind, body=body, previous=previous, hash=digest
-                        )
-                    )
-                    # What was written is what is projected: the event as it will be read back.
-                    again = event_of(item.kind, json.loads(body))
-                    project(connection, campaign, seq, at, again)
-                    rows.append(Row(campaign, seq, at, again, previous, digest))
-                    previous = digest
+            self._database.patiently(write)
         except IntegrityError as error:
             raise LedgerError(
-                f"campaign '{campaign}': {error.orig}; the row was refused and nothing was recorded"
+                f"campaign '{campaign}': {brief_of(error)}; the row was refused and nothing was recorded"
             ) from error
+        except (DataError, ValueError, TypeError, OverflowError, KeyError) as error:
+            # NaN, a number beyond 64 bits, what JSON cannot hold: an error of who asked, not of the disk.
+            raise self._unfit(campaign, error) from error
         except DBAPIError as error:
             advice = (
                 f"this user may not write to {self.home}"
                 if self.is_read_only
                 else "free the disk or mend the database, then run the same command again"
             )
+            kept = (
+                "whether the last rows were recorded is read from it at the next start"
+                if written and isinstance(self._database, PostgresqlDatabase) and is_away(error)
+                else "nothing was recorded"
+            )
             raise LedgerError(
-                f"{self.where} cannot be written: {error.orig}; "
-                f"nothing was recorded and no further step is started: {advice}"
+                f"{self.where} cannot be written: {brief_of(error)}; {kept} and no further step is started: {advice}"
             ) from error
-        except (SQLAlchemyError, ValueError, TypeError, OverflowError, KeyError) as error:
-            # NaN, a number beyond 64 bits, what JSON cannot hold: an error of who asked, not of the disk.
+        except SQLAlchemyError as error:
+            raise self._unfit(campaign, error) from error
+        for row in written:
+            if isinstance(row.event, EpochRaised):
+                self._epochs[campaign] = row.event.epoch
+        return written
+
+    def _write(self, connection: Connection, campaign: str, at: str, events: Sequence[Event]) -> list[Row]:
+        """Write rows in a transaction in which nobody else appends to the campaign."""
+        end = connection.execute(_END, {"name": campaign}).first()
+        seq, previous, epoch = (0, GENESIS, None) if end is None else end
+        mine = self._epochs.get(campaign)
+        if mine is not None and epoch != mine:
             raise LedgerError(
-                f"campaign '{campaign}': what is to be recorded cannot be: {error}; nothing of it was kept"
-            ) from error
+                f"campaign '{campaign}' was taken over: its epoch is {epoch}, this process has {mine}; "
+                "nothing was recorded and no further step is started here"
+            )
+        rows = []
+        for item in events:
+            if isinstance(item, EpochRaised):
+                if epoch is not None and item.epoch <= epoch:
+                    raise LedgerError(
+                        f"campaign '{campaign}' was taken over: its epoch is {epoch} already, this process wants "
+                        f"{item.epoch}; nothing was recorded: run the same command again"
+                    )
+                epoch = item.epoch
+            seq += 1
+            body = canonical(item.body())
+            digest = row_hash(previous, campaign, seq, at, item.kind, body)
+            values = {"campaign": campaign, "seq": seq, "at": at, "kind": item.kind, "body": body}
+            connection.execute(_ROW, {**values, "previous": previous, "hash": digest})
+            # What was written is what is projected: the event as it will be read back.
+            again = event_of(item.kind, json.loads(body))
+            project(connection, campaign, seq, at, again)
+            rows.append(Row(campaign, seq, at, again, previous, digest))
+            previous = digest
         return rows
+
+    @staticmethod
+    def _unfit(campaign: str, error: Exception) -> LedgerError:
+        return LedgerError(f"campaign '{campaign}': what is to be recorded cannot be: {error}; nothing of it was kept")
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Yield a connection for what is no journal row; durable when the block is left, nothing of it where that raises.
+
+        Raises:
+            LedgerError: the database cannot be written.
+        """
+        try:
+            with self._database.writing() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise LedgerError(f"{self.where} cannot be written: {brief_of(error)}; nothing was recorded") from error
 
     def own(self, campaign: str) -> Ownership:
         """Return the campaign's lock, not yet taken.
@@ -180,11 +247,22 @@ class Ledger:
         """
         if self.home is None:
             raise LedgerError("a ledger in memory has no owners")
-        return Ownership(self.home / "locks", campaign)
+        return Ownership(self.home / "locks", campaign, self._database.lock(campaign))
 
     def is_owned(self, campaign: str) -> bool:
-        """Tell whether a live process runs the campaign."""
-        return self.home is not None and is_owned(self.home / "locks" / f"{campaign}.lock")
+        """Tell whether a live process runs the campaign, from this home or from another one on the same database."""
+        return self.owner(campaign) is not None
+
+    def owner(self, campaign: str) -> tuple[int, str] | None:
+        """Return pid and machine of the live process that runs the campaign, or None.
+
+        Raises:
+            LedgerError: the database cannot be read.
+        """
+        if self.home is None:
+            return None
+        path = self.home / "locks" / f"{campaign}.lock"
+        return owner_of(path) if is_owned(path) else self._database.owner(campaign)
 
     def note_head(self, campaign: str, where: str, head: tuple[int, str] | None = None) -> tuple[int, str]:
         """Remember outside the database that a head was written elsewhere, so that `verify` can ask for it.
@@ -231,12 +309,12 @@ class Ledger:
             with self.engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise LedgerError(f"{self.where} cannot be read: {error.orig}; restore it from a backup") from error
+            raise self._unreadable(error) from error
 
     def head(self, campaign: str) -> tuple[int, str]:
         """Return (seq, hash) of the last row; (0, 64 zeros) where there is none."""
-        with self.reading() as connection:
-            return _head(connection, campaign)
+        found = self._asked(lambda connection: connection.execute(_END, {"name": campaign}).first())
+        return (0, GENESIS) if found is None else (int(found.seq), str(found.hash))
 
     def rows(self, campaign: str, up_to: int | None = None) -> list[Row]:
         """Return the journal of a campaign in order, up to and with row `up_to`.
@@ -244,8 +322,7 @@ class Ledger:
         Raises:
             LedgerError: the database cannot be read, or a row is not what this version writes.
         """
-        with self.reading() as connection:
-            return rows_of(connection, campaign, up_to)
+        return self._asked(lambda connection: rows_of(connection, campaign, up_to))
 
     def unknown(self, campaign: str) -> InputError:
         """Return the error that says that there is no such campaign, and which there are."""
@@ -263,10 +340,25 @@ class Ledger:
 
     def read(self, query: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401  SQLAlchemy's select
         """Return the rows of a query on the projections as mappings."""
-        with self.reading() as connection:
-            return [dict(r) for r in connection.execute(query).mappings()]
+        return self._asked(lambda connection: [dict(r) for r in connection.execute(query).mappings()])
 
     # --- within ------------------------------------------------------------------------------------------------------
+
+    def _asked(self, ask: Callable[[Connection], T]) -> T:
+        """Return what a question gives; where the database is away, wait for it as long as a write would."""
+
+        def once() -> T:
+            with self.engine.connect() as connection:
+                return ask(connection)
+
+        try:
+            return self._database.patiently(once)
+        except DBAPIError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: DBAPIError) -> LedgerError:
+        advice = "restore it from a backup" if isinstance(self._database, SqliteDatabase) else "is the server up?"
+        return LedgerError(f"{self.where} cannot be read: {brief_of(error)}; {advice}")
 
     def _migrate(self) -> None:
         from sdl.ledger.migrate import migrate  # alembic only where the schema is not up to date
@@ -274,7 +366,7 @@ class Ledger:
         if self.home is None:
             t.metadata.create_all(self.engine)
         else:
-            migrate(self._writer, self.where, is_read_only=self.is_read_only)
+            migrate(self._database.writer, self.where, is_read_only=self.is_read_only)
 
 
 def rows_of(connection: Connection, campaign: str, up_to: int | None = None) -> list[Row]:
@@ -298,63 +390,23 @@ def rows_of(connection: Connection, campaign: str, up_to: int | None = None) -> 
     return rows
 
 
-def _head(connection: Connection, campaign: str) -> tuple[int, str]:
-    query = (
-        select(t.journal.c.seq, t.journal.c.hash)
-        .where(t.journal.c.campaign == campaign)
-        .order_by(t.journal.c.seq.desc())
-        .limit(1)
-    )
-    found = connection.execute(query).first()
-    return (0, GENESIS) if found is None else (int(found.seq), str(found.hash))
+_EPOCH = select(t.campaigns.c.epoch).where(t.campaigns.c.name == bindparam("name")).scalar_subquery()
+_END = (
+    select(t.journal.c.seq, t.journal.c.hash, _EPOCH.label("epoch"))
+    .where(t.journal.c.campaign == bindparam("name"))
+    .order_by(t.journal.c.seq.desc())
+    .limit(1)
+)
+"""The last row of a campaign, and the epoch at which it stands."""
+
+_ROW = t.journal.insert()
 
 
-def _may_write(path: Path) -> bool:
-    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
-
-
-def read_only_uri(database: Path) -> str:
-    """Return the address under which SQLite opens a database for reading."""
-    uri = f"file:{quote(str(database.absolute()))}?mode=ro"
-    if not _may_write(database.parent) and not database.with_name(database.name + "-wal").exists():
-        uri += "&immutable=1"  # nobody writes, and the files by which readers and writers meet could not be made
-    return uri
-
-
-def _url(address: str) -> URL:
-    """Return SQLAlchemy's address of a database; a path may hold characters that mean something in a URL."""
-    path, _, options = address.partition("?") if address.startswith("file:") else (address, "", "")
-    return URL.create("sqlite", database=path, query=dict(o.split("=") for o in options.split("&") if o))
-
-
-_WRITES = "sdl_writes"
-"""Execution option of connections that write."""
-
-
-def _configure(engine: Engine, *, durable: bool) -> None:
-    @event.listens_for(engine, "connect")
-    def _pragmas(connection: Any, record: object) -> None:  # noqa: ANN401
-        del record
-        connection.isolation_level = None  # transactions are begun below, not by the driver
-        if not durable:
-            return
-        cursor = connection.cursor()
-        if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            mode = cursor.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-            if mode != "wal":
-                raise LedgerError(
-                    f"{engine.url.database}: SQLite keeps no write-ahead log there (it offers '{mode}'); "
-                    "a network folder cannot hold a ledger, choose another --home"
-                )
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # A writer that began as a reader could fail half-way, so writers take the lock at once, one after another.
-        # Readers take none: they see the moment at which they began and hold nobody up.
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _stands(connection: Connection, row: Row) -> bool:
+    """Tell whether the journal holds a row."""
+    journal = t.journal.c
+    query = select(journal.hash).where(journal.campaign == row.campaign, journal.seq == row.seq)
+    return connection.execute(query).scalar() == row.hash
 
 
 def as_events(rows: Iterable[Row]) -> list[Event]:

@@ -12,8 +12,8 @@ from sdl.errors import LedgerError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-HEAD = "0002"
-KNOWN = ("0001", "0002")
+HEAD = "0003"
+KNOWN = ("0001", "0002", "0003")
 """All schema revisions, oldest first; the last is the present one."""
 
 
@@ -43,6 +43,10 @@ def migrate(engine: Engine, where: str, *, is_read_only: bool = False) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":  # a writer takes no lock there by itself
+            connection.execute(
+                text("SELECT pg_advisory_xact_lock(hashtextextended('sdl schema ' || current_schema(), 0))")
+            )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

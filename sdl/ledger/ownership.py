@@ -1,6 +1,7 @@
 """Which process a campaign belongs to: an operating-system lock, held for the life of the process.
 
 A frozen process still holds it, a dead one never does; nothing here is a lease that could run out under a live owner.
+Where several homes share a database, a second lock in the database stands beside it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,27 @@ import os
 import socket
 import time
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from sdl.errors import LedgerError, NameInUseError
 
 _GLANCE = 0.2
 """Seconds for which `take` asks again: somebody who looks whether a campaign is owned holds the lock for an instant."""
+
+
+class SecondLock(Protocol):
+    """A lock beside the one in the home."""
+
+    def take(self) -> None:
+        """Take the lock.
+
+        Raises:
+            NameInUseError: a live process holds it.
+            LedgerError: it cannot be taken.
+        """
+
+    def release(self) -> None:
+        """Let the lock go."""
 
 
 class Ownership:
@@ -26,11 +42,13 @@ class Ownership:
     Args:
         folder: where the lock files lie.
         name: of the campaign.
+        second: a lock that other homes ask for too, or None.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, second: SecondLock | None = None) -> None:
         self.path = folder / f"{name}.lock"
         self.name = name
+        self._second = second
         self._file: IO[str] | None = None
 
     def take(self) -> None:
@@ -62,10 +80,18 @@ class Ownership:
             with contextlib.suppress(OSError):  # closing tries to write once more; the lock is free all the same
                 file.close()
             raise LedgerError(f"campaign '{self.name}' cannot be locked in {self.path}: {error.strerror}") from error
+        if self._second is not None:
+            try:
+                self._second.take()
+            except BaseException:
+                file.close()
+                raise
         self._file = file
 
     def release(self) -> None:
         """Let the lock go; the operating system does so by itself when the process ends."""
+        if self._second is not None:
+            self._second.release()
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -12,24 +12,35 @@ from sdl.ledger.events import (
     AnalysisRecorded,
     CampaignCreated,
     CampaignEnded,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignWaiting,
+    CandidatesAdded,
     CommandIntended,
+    CommandLate,
     CommandSettled,
     EpochRaised,
     Event,
     ExperimentFailing,
     ExperimentFinished,
+    ExperimentRejected,
     ExperimentStarted,
     ModelVersionRecorded,
     ObservationRecorded,
+    QuestionAnswered,
+    QuestionAskedAgain,
     QuestionOpened,
+    RequestSettled,
     RoundOpened,
     RoundProposed,
+    SampleCleared,
+    StepSkipped,
     VersionRecorded,
     canonical,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sqlalchemy import ColumnElement, Connection, Executable, Table
 
@@ -62,11 +73,16 @@ _ROUND = update(t.rounds).where(*_chosen(t.rounds, "campaign", "round"))
 _EXPERIMENT = update(t.experiments).where(*_chosen(t.experiments, "campaign", "number"))
 _COMMAND = update(t.commands).where(*_chosen(t.commands, "campaign", "id"))
 _STEP = update(t.steps).where(*_chosen(t.steps, "campaign", "command"))
+_STEP_OF = update(t.steps).where(*_chosen(t.steps, "campaign", "experiment", "step"))
+_PROPOSED = update(t.experiments).where(
+    *_chosen(t.experiments, "campaign", "number"), t.experiments.c.state == "proposed"
+)
+_QUESTION = update(t.questions).where(*_chosen(t.questions, "campaign", "id"))
 _DROP_STEP = delete(t.steps).where(*_chosen(t.steps, "campaign", "experiment", "step"))
 _DROP_ARTEFACTS = delete(t.artefacts).where(*_chosen(t.artefacts, "campaign", "command"))
 _ADD = {table.name: insert(table) for table in t.PROJECTIONS}
 
-_MUST_FIND = frozenset({_CAMPAIGN, _ROUND, _EXPERIMENT, _COMMAND})
+_MUST_FIND = frozenset({_CAMPAIGN, _ROUND, _EXPERIMENT, _COMMAND, _QUESTION})
 
 _Change = tuple["Executable", dict[str, Any]]
 
@@ -127,9 +143,26 @@ def _changes(campaign: str, seq: int, at: str, event: Event) -> Iterator[_Change
             yield _add(t.observations, campaign=campaign, id=event.observation, **body)
         case AnalysisRecorded():
             yield _analysed(campaign, event)
-        case QuestionOpened():
-            body = {k: v for k, v in event.body().items() if k != "question"}
-            yield _add(t.questions, campaign=campaign, id=event.question, state="open", **body)
+        case QuestionOpened() | QuestionAskedAgain() | QuestionAnswered():
+            yield _asked(campaign, at, event)
+        case CandidatesAdded():
+            for index, candidate in enumerate(event.candidates):
+                yield _candidate(campaign, event.first + index, 0, candidate)
+        case ExperimentRejected():
+            # One that runs ends by a row of its own.
+            values = {"state": "aborted", "reason": event.reason, "finished": at}
+            yield _PROPOSED, {"of_campaign": campaign, "of_number": event.experiment, **values}
+        case StepSkipped():
+            key = {"of_campaign": campaign, "of_experiment": event.experiment, "of_step": event.step}
+            yield _STEP_OF, {**key, "state": "skipped"}
+        case CampaignPaused():
+            yield _campaign(campaign, state="paused", reason=event.reason or None)
+        case CampaignWaiting():
+            yield _campaign(campaign, state="waiting", reason=event.reason)
+        case CampaignResumed():
+            yield _campaign(campaign, state="running", reason=None)
+        case RequestSettled() | SampleCleared() | CommandLate():
+            pass  # nothing of it stands in a table
         case ModelVersionRecorded():
             yield _add(
                 t.model_versions,
@@ -167,14 +200,33 @@ def _proposed(campaign: str, event: RoundProposed) -> Iterator[_Change]:
     }
     yield _ROUND, {"of_campaign": campaign, "of_round": event.round, **values}
     for index, candidate in enumerate(event.candidates):
-        yield _add(
-            t.experiments,
-            campaign=campaign,
-            number=event.first + index,
-            round=event.round,
-            candidate=canonical(candidate),
-            state="proposed",
-        )
+        yield _candidate(campaign, event.first + index, event.round, candidate)
+
+
+def _candidate(campaign: str, number: int, round_: int, candidate: Mapping[str, Any]) -> _Change:
+    """Return the row of an experiment that was proposed; round 0 stands for a person."""
+    return _add(
+        t.experiments,
+        campaign=campaign,
+        number=number,
+        round=round_,
+        candidate=canonical(dict(candidate)),
+        state="proposed",
+    )
+
+
+def _asked(campaign: str, at: str, event: QuestionOpened | QuestionAskedAgain | QuestionAnswered) -> _Change:
+    key = {"of_campaign": campaign, "of_id": event.question}
+    if isinstance(event, QuestionAskedAgain):
+        return _QUESTION, {**key, "times": event.times, "expires": event.expires}
+    if isinstance(event, QuestionAnswered):
+        told = canonical(event.values) if event.values else None
+        said = {"state": "answered", "answer": event.answer, "told": told, "answered_by": event.by, "answered": at}
+        return _QUESTION, {**key, **said, "reason": event.reason or None}
+    body = {k: v for k, v in event.body().items() if k != "question"}
+    for name in ("answers", "fields"):
+        body[name] = canonical(body[name]) if body[name] else None
+    return _add(t.questions, campaign=campaign, id=event.question, state="open", **body)
 
 
 def _analysed(campaign: str, event: AnalysisRecorded) -> _Change:

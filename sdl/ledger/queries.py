@@ -33,6 +33,8 @@ _JSON = {
     "fields",
     "flags",
     "figure",
+    "answers",
+    "told",
 }
 
 

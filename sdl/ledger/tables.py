@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import DDL, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, event
 
+from sdl.ledger.guards import GUARDS, POSTGRESQL_GUARDS
+from sdl.ledger.portable import make_portable
+
 metadata = MetaData()
 
 journal = Table(
@@ -18,25 +21,9 @@ journal = Table(
     Column("hash", String(64), nullable=False),
 )
 
-GUARDS = (
-    """CREATE TRIGGER journal_never_changed BEFORE UPDATE ON journal
-BEGIN SELECT RAISE(ABORT, 'a journal row is never changed'); END""",
-    """CREATE TRIGGER journal_never_removed BEFORE DELETE ON journal
-BEGIN SELECT RAISE(ABORT, 'a journal row is never removed'); END""",
-    """CREATE TRIGGER journal_follows BEFORE INSERT ON journal
-WHEN NEW.seq IS NOT (SELECT COALESCE(MAX(seq), 0) + 1 FROM journal WHERE campaign = NEW.campaign)
-OR NEW.previous IS NOT COALESCE((SELECT hash FROM journal WHERE campaign = NEW.campaign ORDER BY seq DESC LIMIT 1),
-'0000000000000000000000000000000000000000000000000000000000000000')
-BEGIN SELECT RAISE(ABORT, 'a journal row must follow the last one'); END""",
-)
-"""What SQLite itself refuses, whoever asks: against mistakes, not against malice, for which there is `verify`.
-
-The third also stops `INSERT OR REPLACE`, which would remove a row without asking the second. A migration that has
-Alembic rebuild the table (batch mode) loses them and must make them again.
-"""
-
-for _guard in GUARDS:
-    event.listen(journal, "after_create", DDL(_guard).execute_if(dialect="sqlite"))  # type: ignore[no-untyped-call]
+for _dialect, _guards in (("sqlite", GUARDS), ("postgresql", POSTGRESQL_GUARDS)):
+    for _guard in _guards:
+        event.listen(journal, "after_create", DDL(_guard).execute_if(dialect=_dialect))  # type: ignore[no-untyped-call]
 
 campaigns = Table(
     "campaigns",
@@ -196,6 +183,18 @@ questions = Table(
     Column("command", String(36), nullable=False),
     Column("text", Text, nullable=False),
     Column("state", String(20), nullable=False),
+    Column("step", Integer),
+    Column("answers", Text),
+    Column("fields", Text),  # what `done` must tell
+    Column("asker", String(300)),
+    Column("asked", String(40)),
+    Column("expires", String(40)),
+    Column("times", Integer),  # NULL until it is asked again
+    Column("answer", String(40)),
+    Column("told", Text),  # the values that came with the answer
+    Column("answered_by", String(300)),
+    Column("answered", String(40)),
+    Column("reason", Text),
 )
 
 model_versions = Table(
@@ -206,6 +205,21 @@ model_versions = Table(
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("digest", String(64), nullable=False),
     Column("gates", Text, nullable=False),
+)
+
+inbox = Table(
+    "inbox",  # no projection: what people ask of the process that owns a campaign; the rows it leads to stand in the journal
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("campaign", String(100), nullable=False),
+    Column("at", String(40), nullable=False),
+    Column("by", String(300), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("taken_seq", Integer),  # the journal row that settled it; NULL until then
+    Column("outcome", String(20)),
+    Column("said", Text),
+    Index("inbox_of_campaign", "campaign", "taken_seq"),
 )
 
 PROJECTIONS = (
@@ -221,3 +235,5 @@ PROJECTIONS = (
     questions,
     model_versions,
 )
+
+make_portable(metadata)  # the lengths and sizes above are SQLite's

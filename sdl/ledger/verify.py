@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import column, create_engine, select, text, type_coerce
+from sqlalchemy import Boolean, Integer, cast, column, create_engine, select, text, type_coerce
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.types import NullType
 
@@ -132,7 +132,7 @@ def verify(ledger: Ledger, name: str, heads: Iterable[Head] = ()) -> Verificatio
     noted, findings = _noted(ledger, name)
     with _as_it_is(ledger) as connection:
         findings += _damage(connection)
-        rows = [dict(r) for r in connection.execute(_raw(t.journal, name, "seq")).mappings()]
+        rows = [dict(r) for r in connection.execute(_raw(connection, t.journal, name, "seq")).mappings()]
         recorded = {table.name: _table(connection, table, name) for table in t.PROJECTIONS}
     elsewhere = sorted([*noted, *given], key=lambda h: h.seq)
     if not rows and not elsewhere and not any(recorded.values()):
@@ -169,17 +169,25 @@ def _as_it_is(ledger: Ledger) -> Iterator[Connection]:
             driver.text_factory = str
 
 
-def _raw(table: Table, campaign: str, *order: str) -> Any:  # noqa: ANN401  SQLAlchemy's select
-    """Return the query for a campaign's rows as the database holds them: a 2 in a Boolean's place stays a 2."""
+def _raw(connection: Connection, table: Table, campaign: str, *order: str) -> Any:  # noqa: ANN401  SQLAlchemy's select
+    """Return the query for a campaign's rows as SQLite holds them: a 2 in a Boolean's place stays a 2.
+
+    Other databases hold to their columns' types; what is a Boolean there is 0 or 1, as in SQLite.
+    """
     key = table.c.name if table is t.campaigns else table.c.campaign
-    columns = [type_coerce(c, NullType()).label(c.name) for c in table.c]
+    if connection.dialect.name == "sqlite":
+        columns = [type_coerce(c, NullType()).label(c.name) for c in table.c]
+    else:
+        columns = [(cast(c, Integer) if isinstance(c.type, Boolean) else c).label(c.name) for c in table.c]
     return select(*columns).where(key == campaign).order_by(*(column(name) for name in order))
 
 
 def _table(connection: Connection, table: Table, campaign: str) -> dict[tuple[Any, ...], dict[str, Any]]:
     """Return a projection's rows by their keys."""
     keys = [c.name for c in table.primary_key.columns]
-    return {tuple(r[k] for k in keys): dict(r) for r in connection.execute(_raw(table, campaign)).mappings()}
+    return {
+        tuple(r[k] for k in keys): dict(r) for r in connection.execute(_raw(connection, table, campaign)).mappings()
+    }
 
 
 def _damage(connection: Connection) -> list[Finding]:

@@ -1,7 +1,7 @@
 """What to do next: a pure function of the ledger and of now."""
 
 from sdl.loop.decide import (
-    Block,
+    Ask,
     Continue,
     Decision,
     End,
@@ -12,21 +12,25 @@ from sdl.loop.decide import (
     Propose,
     RunStep,
     Settle,
+    Skip,
     Start,
     best,
     decide,
     failed,
     finished_because,
+    given_up,
     next_step,
     target_reached,
     used_up,
 )
 from sdl.loop.loads import Load, WakeAt
 from sdl.loop.plan import Constant, FromParameter, Gives, Plan, Shared, StepPlan
+from sdl.loop.policy import Approval, IfFails
 from sdl.loop.state import CampaignState, CommandState, ExperimentRecord
 
 __all__ = [
-    "Block",
+    "Approval",
+    "Ask",
     "CampaignState",
     "CommandState",
     "Constant",
@@ -39,6 +43,7 @@ __all__ = [
     "FromParameter",
     "Gather",
     "Gives",
+    "IfFails",
     "Load",
     "Observe",
     "Plan",
@@ -46,6 +51,7 @@ __all__ = [
     "RunStep",
     "Settle",
     "Shared",
+    "Skip",
     "Start",
     "StepPlan",
     "WakeAt",
@@ -53,6 +59,7 @@ __all__ = [
     "decide",
     "failed",
     "finished_because",
+    "given_up",
     "next_step",
     "target_reached",
     "used_up",

@@ -6,7 +6,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from sdl.errors import LimitError
 from sdl.loop.loads import Load, WakeAt, loads
+from sdl.loop.policy import approval_wanted, as_sent, may_go_on
 from sdl.objective import best_of
 from sdl.planners import round_seed
 from sdl.units import convert, convert_difference
@@ -74,10 +76,28 @@ class Observe:
 
 
 @dataclass(frozen=True)
-class Block:
-    """Only a person can say how the experiment goes on."""
+class Ask:
+    """Only a person can say how the experiment goes on.
 
-    command: CommandState
+    Attributes:
+        step: which.
+        about: `command`, `failure` or `approval`; see `QuestionOpened`.
+        command: the one in question, or None where none was sent.
+        why: what is known.
+    """
+
+    step: StepPlan
+    about: Literal["command", "failure", "approval"]
+    command: CommandState | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A step that failed is passed over."""
+
+    step: StepPlan
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -100,13 +120,14 @@ class Fail:
     """The experiment has failed, and steps that clear up come before it is over."""
 
     reason: str
+    ends: Literal["failed", "aborted"] = "failed"
 
 
-StepDecision = RunStep | Gather | Settle | Observe | Block | Fail | Finish
+StepDecision = RunStep | Gather | Settle | Observe | Ask | Skip | Fail | Finish
 
 
 def decide(plan: Plan, state: CampaignState, now: float, live: Collection[int] = ()) -> tuple[Decision, ...]:
-    """Return what to do next, in order; empty where there is nothing to do but wait.
+    """Return what to do next, in order; empty where there is nothing to do but wait, and while the campaign is paused.
 
     Args:
         plan: the campaign.
@@ -114,14 +135,16 @@ def decide(plan: Plan, state: CampaignState, now: float, live: Collection[int] =
         now: the present moment; how long a load waits for others depends on it.
         live: experiments that this process is carrying out.
     """
+    if state.standing == "paused":
+        return ()
     running = state.in_state("running")
-    # In the order in which their open commands were sent, so that queues form again as they were.
+    # Those with open commands first, as they were sent, so that queues form again as they were; the others send theirs later.
     sent = {c.intended.experiment: c.seq for c in state.open_commands()}
-    waiting = sorted(running, key=lambda e: (sent.get(e.number, 0), e.number))
+    waiting = sorted(running, key=lambda e: (e.number not in sent, sent.get(e.number, 0), e.number))
     decisions: list[Decision] = [Continue(e.number) for e in waiting if e.number not in live and not e.is_blocked]
     over = finished_because(plan, state)
     proposed = state.in_state("proposed")
-    free = plan.concurrency - sum(not e.is_blocked for e in running)
+    free = plan.concurrency - sum(e.takes_a_turn for e in running)
     left = plan.budget - state.started
     if over is None:
         starts = _supplied(plan, state, proposed[: max(0, min(free, left))])
@@ -139,7 +162,7 @@ def decide(plan: Plan, state: CampaignState, now: float, live: Collection[int] =
     blocked = [e for e in running if e.is_blocked]
     if blocked:
         numbers = ", ".join(str(e.number) for e in blocked)
-        return (End("waiting", f"a person must say what became of experiment {numbers}; see sdl status"),)
+        return (End("waiting", f"a person must say how experiment {numbers} goes on; see sdl questions"),)
     return (End("done", over or "every candidate of the pool was tried"),)
 
 
@@ -158,23 +181,71 @@ def _next_round(plan: Plan, state: CampaignState, wanted: int) -> Propose | None
     return Propose(number, wanted, round_seed(plan.seed, number), is_open=False)
 
 
-def next_step(plan: Plan, record: ExperimentRecord) -> StepDecision:
-    """Return what an experiment that was started needs next."""
+def next_step(plan: Plan, record: ExperimentRecord, approved: Collection[int] = ()) -> StepDecision:
+    """Return what an experiment that was started needs next.
+
+    Args:
+        plan: the campaign.
+        record: the experiment.
+        approved: steps that a person has approved in any experiment.
+    """
     if record.failing is not None:
         return _clear_up(plan, record, record.failing)
     for step in plan.steps:
-        command = record.commands.get(step.index)
-        if (decision := _to_settle(record, step, command)) is not None:
-            return decision
-        if command is None:
+        command, decided = record.commands.get(step.index), record.decided.get(step.index)
+        if decided == "skip":
             continue
+        if command is None or command.status == "not_started" or decided == "retry":
+            return _begin(plan, record, step, approved)
+        if command.status == "open":
+            return _settle(record, step, command)
         if command.status == "aborted":
-            return Finish("aborted", _said(step, command))
-        if command.status == "failed":
-            return failed(plan, record, _said(step, command))
+            # Where a person gave the sample up, the lab is cleared; where everything was aborted, nothing more is sent.
+            gave_up = command.settled is not None and command.settled.how == "answered"
+            return given_up(plan, record, _said(step, command)) if gave_up else Finish("aborted", _said(step, command))
+        if command.status in {"failed", "unknown"}:
+            return _after_failure(plan, record, step, command, approved)
         if any(g.outcome not in record.outcomes for g in step.gives):
             return Observe(step, command)
     return Finish("done", None)
+
+
+def _begin(plan: Plan, record: ExperimentRecord, step: StepPlan, approved: Collection[int]) -> StepDecision:
+    """Return what comes before, or with, a new command."""
+    if record.rejected is not None:
+        return given_up(plan, record, record.rejected)
+    try:
+        why = approval_wanted(step, record, approved)
+    except LimitError:
+        why = None  # sending it says what is wrong
+    if why is not None:
+        return Ask(step, "approval", None, why)
+    return RunStep(as_sent(step, record)) if step.together is None else Gather(step)
+
+
+def _settle(record: ExperimentRecord, step: StepPlan, command: CommandState) -> StepDecision:
+    """Return what an open command needs; who shares one leaves it to the first of them."""
+    return Settle(command) if command.intended.experiment == record.number else Gather(step)
+
+
+def _after_failure(
+    plan: Plan, record: ExperimentRecord, step: StepPlan, command: CommandState, approved: Collection[int]
+) -> StepDecision:
+    """Return what follows a command that failed, or of which nobody knows what became of it."""
+    said = _said(step, command)
+    if record.rejected is None and may_go_on(step, record):
+        return _begin(plan, record, step, approved)
+    if command.status == "unknown":
+        return Ask(step, "command", command, said)
+    policy = step.if_fails.then
+    if record.rejected is None and record.decided.get(step.index) != "fail":
+        if policy == "ask":
+            return Ask(step, "failure", command, said)
+        if policy == "skip":
+            return Skip(step, f"{said}; its policy is to skip it")
+    if command.settled is not None and command.settled.interlock:
+        return given_up(plan, record, said)  # the lab was not ready: that says nothing of the candidate
+    return failed(plan, record, said)
 
 
 def failed(plan: Plan, record: ExperimentRecord, reason: str) -> Fail | Finish:
@@ -182,32 +253,32 @@ def failed(plan: Plan, record: ExperimentRecord, reason: str) -> Fail | Finish:
     return Fail(reason) if plan.on_failure and record.has_begun else Finish("failed", reason)
 
 
+def given_up(plan: Plan, record: ExperimentRecord, reason: str) -> Fail | Finish:
+    """Return how an experiment goes on that a person or an interlock ended: cleared away, it says nothing of its candidate."""
+    return Fail(reason, "aborted") if plan.on_failure and record.has_begun else Finish("aborted", reason)
+
+
 def _clear_up(plan: Plan, record: ExperimentRecord, reason: str) -> StepDecision:
     for step in plan.on_failure:
         command = record.commands.get(step.index)
-        if (decision := _to_settle(record, step, command)) is not None:
-            return decision
-        if command is not None and command.status == "aborted":
+        if command is None or command.status == "not_started":
+            return RunStep(step)
+        if command.status == "open":
+            return _settle(record, step, command)
+        if command.status == "unknown":
+            return Ask(step, "command", command, _said(step, command))
+        if command.status == "aborted":
             return Finish("aborted", f"{reason}; then {_said(step, command)}")
-        if command is not None and command.status == "failed":
-            return Finish("failed", f"{reason}; the sample could not be cleared away: {_said(step, command)}")
-    return Finish("failed", reason)
-
-
-def _to_settle(record: ExperimentRecord, step: StepPlan, command: CommandState | None) -> StepDecision | None:
-    """Return what a step needs before it is known what became of it; None where that is known."""
-    if command is None or command.status == "not_started":
-        return RunStep(step) if step.together is None else Gather(step)
-    if command.status == "open":
-        # Who shares a command leaves it to the first of them.
-        return Settle(command) if command.intended.experiment == record.number else Gather(step)
-    return Block(command) if command.status == "unknown" else None
+        if command.status == "failed":
+            said = f"{reason}; the sample could not be cleared away: {_said(step, command)}"
+            return Finish(record.ends, said)
+    return Finish(record.ends, reason)
 
 
 def _said(step: StepPlan, command: CommandState) -> str:
     settled = command.settled
     said = settled.error if settled is not None and settled.error else command.status
-    return f"{step.instrument}.{step.action.name}: {said}"
+    return f"{command.intended.instrument}.{step.action.name}: {said}"
 
 
 def finished_because(plan: Plan, state: CampaignState) -> str | None:
@@ -237,7 +308,7 @@ def _left(plan: Plan, state: CampaignState) -> dict[str, float]:
     """Return consumable → what is left of it, in the unit of the stock."""
     left = {name: amount.value for name, amount in plan.stock.items()}
     for record in state.experiments.values() if left else ():
-        if record.state != "proposed":
+        if record.started is not None:
             for name, amount in plan.needs(record.candidate).items():
                 left[name] -= amount
     return left

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sdl.clock import on_grid
 from sdl.errors import LimitError
+from sdl.loop.policy import approval_wanted, may_go_on
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -62,12 +63,12 @@ def loads(plan: Plan, state: CampaignState, now: float, live: Collection[int]) -
         coming: set[str] = set()
         for record in state.in_state("running"):
             at = _position(plan, record)
-            if at is None or at[0] > step.index:
+            if at is None or at[0] > step.index or (record.rejected is not None and not at[1]):
                 continue
             key = _key(step, record)
             if at[0] < step.index:
                 coming.add(key)
-            elif not at[1] and record.number in live:
+            elif not at[1] and record.number in live and not _needs_approval(step, record, state):
                 here.setdefault(key, []).append(record)
         busy = any(c.intended.step == step.index for c in state.open_commands())
         for key, records in here.items():
@@ -92,12 +93,23 @@ def _position(plan: Plan, record: ExperimentRecord) -> tuple[int, bool] | None:
     if record.failing is not None or record.is_blocked:
         return None
     for step in plan.steps:
-        command = record.commands.get(step.index)
-        if command is None or command.status == "not_started":
+        command, decided = record.commands.get(step.index), record.decided.get(step.index)
+        if decided == "skip":
+            continue
+        if command is None or command.status == "not_started" or decided == "retry":
+            return step.index, False
+        if command.status in {"failed", "unknown"} and may_go_on(step, record):
             return step.index, False
         if command.status != "succeeded":
             return (step.index, True) if command.status == "open" else None
     return None
+
+
+def _needs_approval(step: StepPlan, record: ExperimentRecord, state: CampaignState) -> bool:
+    try:
+        return approval_wanted(step, record, state.approved) is not None
+    except LimitError:
+        return False  # it will fail by itself
 
 
 def _key(step: StepPlan, record: ExperimentRecord) -> str:

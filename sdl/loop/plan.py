@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sdl.loop.policy import Approval, IfFails
 from sdl.objective import Estimate
 from sdl.units import convert, convert_difference
 
@@ -98,6 +99,8 @@ class StepPlan:
         occurrence: how many earlier steps ask the same action of the same instrument.
         destination: the place where the sample is afterwards, or None where it stays.
         together: how experiments share its command, or None.
+        if_fails: what follows where its command fails.
+        approve: when a person must agree before it is sent, or None for never.
     """
 
     index: int
@@ -109,6 +112,8 @@ class StepPlan:
     occurrence: int
     destination: str | None = None
     together: Shared | None = None
+    if_fails: IfFails = IfFails()  # noqa: RUF009  frozen
+    approve: Approval | None = None
 
     def values(self, candidate: Mapping[str, Value]) -> dict[str, Any]:
         """Return the arguments for a candidate, in the action's units, in limits.

@@ -8,16 +8,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sdl.ledger import (
     CampaignEnded,
+    CampaignPaused,
+    CampaignResumed,
+    CampaignWaiting,
+    CandidatesAdded,
     CommandIntended,
+    CommandLate,
     CommandSettled,
     EpochRaised,
     ExperimentFailing,
     ExperimentFinished,
+    ExperimentRejected,
     ExperimentStarted,
     ObservationRecorded,
+    QuestionAnswered,
+    QuestionAskedAgain,
     QuestionOpened,
+    RequestSettled,
     RoundOpened,
     RoundProposed,
+    SampleCleared,
+    StepSkipped,
 )
 from sdl.objective import Estimate
 from sdl.planners import History, RoundRecord, Trial
@@ -49,7 +60,7 @@ class ExperimentRecord:
 
     Attributes:
         number: from 1.
-        round: the round that proposed it.
+        round: the round that proposed it; 0 for a person.
         candidate: its point.
         state: how far it is.
         source: which source carries it out, once started.
@@ -61,6 +72,13 @@ class ExperimentRecord:
         failing: why it has failed, while the steps that follow a failure are still to be done; or None.
         touched: UTC text of the last row that changed it.
         held: the places where its sample holds room; the last is where it is.
+        ends: how it ends once `failing` is cleared up.
+        asked: id of the open question that it waits for, or None.
+        attempts: step → how many of its commands failed, or nobody knows what became of them.
+        decided: step → what a person, or its policy, said after a failure: `retry`, `skip` or `fail`.
+        approved: steps that a person approved.
+        rejected: why a person gave it up, while it still runs; or None.
+        retracted: outcomes that no longer count.
     """
 
     number: int
@@ -77,16 +95,31 @@ class ExperimentRecord:
     failing: str | None = None
     touched: str = ""
     held: tuple[str, ...] = ()
+    ends: Literal["failed", "aborted"] = "failed"
+    asked: str | None = None
+    attempts: Mapping[int, int] = field(default_factory=dict)
+    decided: Mapping[int, str] = field(default_factory=dict)
+    approved: frozenset[int] = frozenset()
+    rejected: str | None = None
+    retracted: frozenset[str] = frozenset()
 
     @property
     def has_begun(self) -> bool:
-        """Whether a command was carried out for it, so that there is something of it in the lab."""
+        """Whether there is something of it in the lab: its sample has a place or, where the lab names none, a command was carried out."""
+        if any(c.intended.destination is not None for c in self.commands.values()):
+            return bool(self.held)
         return any(c.status not in {"open", "not_started"} for c in self.commands.values())
 
     @property
     def is_blocked(self) -> bool:
         """Whether only a person can say how it goes on."""
-        return self.state == "running" and any(c.status == "unknown" for c in self.commands.values())
+        return self.state == "running" and self.asked is not None
+
+    @property
+    def takes_a_turn(self) -> bool:
+        """Whether it counts among those that run at once: one of whose command nobody knows leaves its turn to others."""
+        lost = self.is_blocked and any(c.status == "unknown" for c in self.commands.values())
+        return self.state == "running" and not lost
 
 
 @dataclass(frozen=True)
@@ -106,6 +139,15 @@ class CampaignState:
         self.rounds: list[RoundState] = []
         self.experiments: dict[int, ExperimentRecord] = {}
         self.questions: dict[str, QuestionOpened] = {}
+        self.answers: dict[str, QuestionAnswered] = {}
+        self.asked_again: dict[str, QuestionAskedAgain] = {}
+        self.requests: dict[int, RequestSettled] = {}
+        self.late: dict[str, CommandLate] = {}
+        """Command id → the row that says that it was late."""
+        self.approved: set[int] = set()
+        """Steps that a person approved in any experiment."""
+        self.standing: Literal["running", "paused", "waiting"] = "running"
+        """How the campaign stands while a process lives."""
         self.ended: CampaignEnded | None = None
         self.last_moment: str | None = None
         self.news = 0
@@ -122,6 +164,7 @@ class CampaignState:
             case EpochRaised() as event:
                 self.epoch = event.epoch
                 self.ended = None
+                self.standing = "running"
             case RoundOpened() as event:
                 self.rounds.append(RoundState(event, row.seq))
                 self.news = 0
@@ -130,12 +173,22 @@ class CampaignState:
                 for index, values in enumerate(event.candidates):
                     number = event.first + index
                     self.experiments[number] = ExperimentRecord(number, event.round, Candidate(values))
+            case CandidatesAdded() as event:
+                for index, values in enumerate(event.candidates):
+                    number = event.first + index
+                    self.experiments[number] = ExperimentRecord(number, 0, Candidate(values))
+            case ExperimentRejected() as event:
+                said = f"rejected by {event.by}{': ' + event.reason if event.reason else ''}"
+                if self.experiments[event.experiment].state == "proposed":
+                    self._change(event.experiment, state="aborted", reason=said, finished=row.at)
+                else:
+                    self._change(event.experiment, rejected=said)
             case ExperimentStarted() as event:
                 self._change(
                     event.experiment, state="running", source=event.source, sample=event.sample, started=row.at
                 )
             case ExperimentFailing() as event:
-                self._change(event.experiment, failing=event.reason)
+                self._change(event.experiment, failing=event.reason, ends=event.ends)
             case ExperimentFinished() as event:
                 self._change(event.experiment, state=event.state, reason=event.reason, finished=row.at)
                 self.news += 1
@@ -144,25 +197,49 @@ class CampaignState:
                 self._by_command[event.command] = shared
                 for experiment, step in shared:
                     self._command(experiment, step, CommandState(event, row.seq))
+                    self._decide(experiment, step, None)
                     if event.destination is not None:
                         held = self.experiments[experiment].held
                         self._change(experiment, held=(event.destination, *held))
+            case CommandLate() as event:
+                self.late[event.command] = event
             case CommandSettled() as event:
                 for experiment, step in self._by_command[event.command]:
                     record = self.experiments[experiment]
-                    self._command(
-                        experiment, step, replace(record.commands[step], settled=_of_sample(event, record.sample))
-                    )
+                    settled = _of_sample(event, record.sample)
+                    self._command(experiment, step, replace(record.commands[step], settled=settled))
+                    if settled.status in {"failed", "unknown"}:
+                        self._change(experiment, attempts=_counted(record.attempts, step))
                     self._moved(experiment, record.commands[step].intended.destination, event.status)
             case ObservationRecorded() as event:
                 outcomes = dict(self.experiments[event.experiment].outcomes)
+                retracted = self.experiments[event.experiment].retracted - {event.outcome}
                 if event.status == "retracted":
                     outcomes.pop(event.outcome, None)
+                    retracted |= {event.outcome}
                 else:
                     outcomes[event.outcome] = Estimate(event.value, event.uncertainty)
-                self._change(event.experiment, outcomes=outcomes)
+                self._change(event.experiment, outcomes=outcomes, retracted=retracted)
+            case StepSkipped() as event:
+                self._decide(event.experiment, event.step, "skip")
+            case SampleCleared() as event:
+                self._change(event.experiment, held=())
             case QuestionOpened() as event:
                 self.questions[event.question] = event
+                for experiment in self._concerned(event):
+                    self._change(experiment, asked=event.question)
+            case QuestionAskedAgain() as event:
+                self.asked_again[event.question] = event
+            case QuestionAnswered() as event:
+                self._answered(event)
+            case RequestSettled() as event:
+                self.requests[event.request] = event
+            case CampaignPaused():
+                self.standing = "paused"
+            case CampaignWaiting():
+                self.standing = "waiting"
+            case CampaignResumed():
+                self.standing = "running"
             case CampaignEnded() as event:
                 self.ended = event
             case _:
@@ -170,6 +247,37 @@ class CampaignState:
 
     def _change(self, number: int, **values: Any) -> None:  # noqa: ANN401  fields of the record
         self.experiments[number] = replace(self.experiments[number], touched=self._now, **values)
+
+    def _decide(self, number: int, step: int, what: str | None) -> None:
+        decided = {k: v for k, v in self.experiments[number].decided.items() if k != step}
+        self._change(number, decided=decided if what is None else {**decided, step: what})
+
+    def _concerned(self, question: QuestionOpened) -> list[int]:
+        """Return the experiments that wait for an answer."""
+        sharing = [n for n, _ in self._by_command.get(question.command, [])] if question.about == "command" else []
+        return [n for n in sharing or [question.experiment] if n in self.experiments]
+
+    def _answered(self, event: QuestionAnswered) -> None:
+        question = self.questions[event.question]
+        self.answers[event.question] = event
+        for number in self._concerned(question):
+            self._change(number, asked=None)
+        if question.step is None:
+            return
+        if question.about == "approval" and event.answer == "approve":
+            record = self.experiments[question.experiment]
+            self._change(record.number, approved=record.approved | {question.step})
+            self.approved.add(question.step)
+        elif question.about == "failure" and event.answer in {"retry", "skip", "fail"}:
+            self._decide(question.experiment, question.step, event.answer)
+
+    def open_questions(self) -> list[QuestionOpened]:
+        """Return the questions that nobody has answered yet, in the order in which they were asked."""
+        return [q for key, q in self.questions.items() if key not in self.answers]
+
+    def question_of(self, command: str) -> QuestionOpened | None:
+        """Return the open question about what became of a command, or None."""
+        return next((q for q in self.open_questions() if q.about == "command" and q.command == command), None)
 
     def _moved(self, number: int, destination: str | None, status: str) -> None:
         if destination is None or status == "unknown":
@@ -183,7 +291,7 @@ class CampaignState:
     @property
     def started(self) -> int:
         """How many experiments were started, whatever became of them."""
-        return sum(e.state != "proposed" for e in self.experiments.values())
+        return sum(e.started is not None for e in self.experiments.values())
 
     def members(self, command: str) -> list[int]:
         """Return the experiments that share a command, in the order of its samples; mostly one."""
@@ -191,19 +299,31 @@ class CampaignState:
 
     def open_commands(self) -> list[CommandState]:
         """Return the commands of which nobody has said yet what became of them, in the order in which they were sent."""
-        running = {
-            c.intended.command: c for e in self.in_state("running") for c in e.commands.values() if c.status == "open"
+        return self._commands_in("open")
+
+    def lost_commands(self) -> list[CommandState]:
+        """Return the commands of which nobody knows what became of them, in the order in which they were sent."""
+        return self._commands_in("unknown")
+
+    def _commands_in(self, status: str) -> list[CommandState]:
+        found = {
+            c.intended.command: c for e in self.in_state("running") for c in e.commands.values() if c.status == status
         }
-        return sorted(running.values(), key=lambda c: c.seq)
+        return sorted(found.values(), key=lambda c: c.seq)
 
     def in_state(self, *states: ExperimentState) -> list[ExperimentRecord]:
         """Return the experiments in one of the states, in order of number."""
         return [e for _, e in sorted(self.experiments.items()) if e.state in states]
 
     def history(self) -> History:
-        """Return what a planner may see; an aborted experiment says nothing of its candidate and is left out."""
+        """Return what a planner may see.
+
+        An aborted experiment says nothing of its candidate, nor does one with a retracted observation: both are left out.
+        """
         trials = []
         for record in self.in_state("proposed", "running", "done", "failed"):
+            if record.retracted:
+                continue
             state: Literal["pending", "done", "failed"] = "pending"
             if record.state in {"done", "failed"}:
                 state = "done" if record.state == "done" else "failed"
@@ -223,6 +343,10 @@ class CampaignState:
             if r.proposed is not None
         )
         return History(tuple(trials), rounds)
+
+
+def _counted(attempts: Mapping[int, int], step: int) -> dict[int, int]:
+    return {**attempts, step: attempts.get(step, 0) + 1}
 
 
 def _of_sample(event: CommandSettled, sample: str) -> CommandSettled:

@@ -11,11 +11,13 @@ from sdl.clock import ClockSettings
 from sdl.driver import get_driver
 from sdl.errors import DriverError, InputError
 from sdl.lab import InstrumentPlan, LabPlan
+from sdl.preflight.interlocks import check_interlocks
+from sdl.preflight.served import check_served
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sdl.campaign import Draft, InstrumentSpec, Where
+    from sdl.campaign import Draft, Files, InstrumentSpec, LabSpec, Where
     from sdl.driver import DriverSettings, Instrument
     from sdl.errors import Problem
 
@@ -25,16 +27,41 @@ def check_lab(draft: Draft, *, simulate: bool, world_seed: int | None) -> LabPla
     spec, reader = draft.lab, draft.lab_reader()
     if spec is None or reader is None:
         return None
+    if spec.server is not None:
+        return check_served(draft, spec, spec.server, reader, simulate=simulate)
+    return plan_lab(spec, reader, draft.files, simulate=simulate, world_seed=world_seed)
+
+
+def plan_lab(
+    spec: LabSpec,
+    reader: Reader,
+    files: Files,
+    *,
+    simulate: bool = False,
+    world_seed: int | None = None,
+    is_served: bool = False,
+) -> LabPlan:
+    """Return a lab with everything looked up; problems are noted by the reader.
+
+    Args:
+        spec: the lab as written.
+        reader: of the file in which it stands.
+        files: beside that file.
+        simulate: take simulators in the place of real instruments, and virtual time.
+        world_seed: takes the place of `world.seed`.
+        is_served: whether a lab server carries it out, which real instruments need.
+    """
     instruments: dict[str, InstrumentPlan] = {}
     for name, instrument in spec.instruments.items():
-        plan = _instrument(draft, reader, instrument, spec.key, simulate=simulate)
+        plan = _instrument(files, reader, instrument, spec.key, simulate=simulate)
         if plan is None:
             continue
-        if plan.description.nature == "real" and not spec.allow_real:
+        if plan.description.nature == "real" and not spec.allow_real and not is_served:
             reader.wrong(
                 instrument.where,
                 f"driver '{plan.driver}' is real and would run inside the campaign's process, so that a dying campaign "
-                "takes it along; say 'allow_real: true' in the lab if that is what you want, or use --simulate",
+                "takes it along; serve the lab (sdl lab serve), say 'allow_real: true' in the lab if that is what you "
+                "want, or use --simulate",
             )
         instruments[name] = plan
     clock = ClockSettings("virtual") if simulate else spec.clock
@@ -52,11 +79,12 @@ def check_lab(draft: Draft, *, simulate: bool, world_seed: int | None) -> LabPla
                 )
     if world_seed is not None:
         world["seed"] = world_seed
+    check_interlocks(instruments, spec.written, reader)
     return LabPlan(spec.name, clock, world, instruments, spec.places, spec.containers, spec.consumables)
 
 
 def _instrument(
-    draft: Draft, reader: Reader, spec: InstrumentSpec, key: str, *, simulate: bool
+    files: Files, reader: Reader, spec: InstrumentSpec, key: str, *, simulate: bool
 ) -> InstrumentPlan | None:
     try:
         driver = get_driver(spec.driver)
@@ -71,7 +99,7 @@ def _instrument(
     found: list[Problem] = []
     own = Reader(reader.document, found)
     data = _with_secrets(own, where, spec.settings, secrets)
-    context = {"resolve": draft.files.resolver(key)}
+    context = {"resolve": files.resolver(key)}
     settings, description = None, None
     try:
         settings = own.model(driver.settings_model, where, data, context)
@@ -87,7 +115,7 @@ def _instrument(
     reader.problems.extend(replace(p, message=_masked(p.message, secrets)) for p in found)
     if settings is None or description is None:
         return None
-    return InstrumentPlan(spec.name, name, driver, settings, description, spec.place)
+    return InstrumentPlan(spec.name, name, driver, settings, description, spec.place, spec.safe_after, spec.requires)
 
 
 def _masked(message: str, secrets: Mapping[str, str]) -> str:

@@ -11,9 +11,11 @@ from sdl.errors import InputError, LedgerError, PlannerError
 from sdl.ledger.queries import table_of
 from sdl.planners import Problem
 from sdl.planners.registry import get_planner
+from sdl.preflight.check import check_draft
 
 if TYPE_CHECKING:
     from sdl.ledger import Ledger
+    from sdl.preflight.checked import Checked
 
 
 def recorded_draft(ledger: Ledger, name: str, version: int | None = None) -> Draft:
@@ -28,6 +30,28 @@ def recorded_draft(ledger: Ledger, name: str, version: int | None = None) -> Dra
         InputError: no such campaign or version.
         LedgerError: one of its files is missing or changed.
     """
+    with tempfile.TemporaryDirectory(prefix="sdl-") as folder:
+        return _draft(ledger, name, version, Path(folder))
+
+
+def recorded_checked(ledger: Ledger, name: str, folder: Path) -> Checked:
+    """Return the last version of a recorded campaign, checked as at its first start, so that it can go on without its file.
+
+    Args:
+        ledger: where it is recorded.
+        name: of the campaign.
+        folder: where its files are put; they are needed as long as the campaign runs.
+
+    Raises:
+        InputError: no such campaign.
+        LedgerError: one of its files is missing or changed.
+        FileProblems: what was right then is wrong now, such as a driver that is no longer installed.
+    """
+    settings = (ledger.campaign(name) or {}).get("settings", {})
+    return check_draft(_draft(ledger, name, None, folder), simulate=bool(settings.get("simulate", False)))
+
+
+def _draft(ledger: Ledger, name: str, version: int | None, folder: Path) -> Draft:
     versions = table_of(ledger, "versions", name)
     wanted = next((v for v in reversed(versions) if version is None or v["version"] == version), None)
     if wanted is None:
@@ -38,13 +62,12 @@ def recorded_draft(ledger: Ledger, name: str, version: int | None = None) -> Dra
         raise InputError(f"{ledger.where} has no campaign '{name}'; it has: {known}")
     places = parse_document(wanted["text"], f"{name} (recorded)").places
     document = Document(f"{name} (recorded)", wanted["text"], wanted["data"], places)
-    with tempfile.TemporaryDirectory(prefix="sdl-") as folder:
-        kept = {}
-        for index, (key, sha256) in enumerate(wanted["files"].items()):
-            path = Path(folder) / f"{index}-{Path(key).name}"  # the suffix says how a table is to be read
-            path.write_bytes(ledger.artefacts.get(sha256))
-            kept[key] = path
-        return draft_of(document, Files(Path(folder), kept))
+    kept = {}
+    for index, (key, sha256) in enumerate(wanted["files"].items()):
+        path = folder / f"{index}-{Path(key).name}"  # the suffix says how a table is to be read
+        path.write_bytes(ledger.artefacts.get(sha256))
+        kept[key] = path
+    return draft_of(document, Files(folder, kept))
 
 
 def recorded_problem(ledger: Ledger, name: str, version: int | None = None) -> tuple[str, Problem]:

@@ -8,6 +8,7 @@ from sdl import __version__
 from sdl.analysis import analysis_names
 from sdl.campaign.load import CONSTRAINTS, PARAMETERS
 from sdl.campaign.model import ClockSpec, PlaceSpec
+from sdl.campaign.policy import MOST_RETRIES
 from sdl.driver import driver_names, get_driver
 from sdl.errors import DriverError
 from sdl.objective import Objective, OutcomeConstraint, Target
@@ -49,6 +50,7 @@ def campaign_schema() -> Json:
     ]
     lab = _lab(definitions)
     target = definitions.of(Target, "target")
+    span = {"type": "array", "items": {"type": ["number", "string"]}, "minItems": 2, "maxItems": 2}
     step = _object(
         {
             "instrument": {"type": "string", "description": "name of an instrument of the lab"},
@@ -74,6 +76,24 @@ def campaign_schema() -> Json:
                 },
                 ["wait"],
             ),
+            "if_fails": {
+                "description": "what follows where the step's command fails",
+                "oneOf": [
+                    {"enum": ["fail", "skip", "ask"]},
+                    _object({"retry": {"type": "integer", "minimum": 1, "maximum": MOST_RETRIES}}, ["retry"]),
+                    _object({"instrument": {"type": "string"}}, ["instrument"]),
+                ],
+            },
+            "approve": {
+                "description": "when a person must agree before the step is sent",
+                "oneOf": [
+                    {"enum": ["always", "first"]},
+                    _object({"cost_above": {"type": ["string", "number"], "description": "'12 h'"}}, ["cost_above"]),
+                    _object(
+                        {"outside": {"type": "object", "minProperties": 1, "additionalProperties": span}}, ["outside"]
+                    ),
+                ],
+            },
         },
         ["instrument", "action"],
     )
@@ -108,7 +128,7 @@ def campaign_schema() -> Json:
                 "minProperties": 1,
                 "additionalProperties": _object({"protocol": protocol}, ["protocol"]),
             },
-            "lab": {"oneOf": [{"type": "string", "description": "a lab file beside the campaign file"}, lab]},
+            "lab": {"oneOf": [{"type": "string", "description": "a lab file beside the campaign file"}, lab, _SERVED]},
             "concurrency": {"type": "integer", "minimum": 1, "maximum": 10000, "default": 1},
             "planner": {"oneOf": planners},
             "stop": _object(
@@ -146,13 +166,71 @@ def _object(properties: Json, required: list[str]) -> Json:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
+_SAFE_AFTER: Json = {
+    "safe_after": {
+        "type": "string",
+        "description": "real time for which its campaign may be gone before a lab server makes it safe: '10 min'",
+    }
+}
+_AMOUNT: Json = {"type": ["string", "number"]}
+_REQUIRES: Json = {
+    "requires": {
+        "type": "object",
+        "description": "INSTRUMENT.READING: what it must be for this instrument to act",
+        "propertyNames": {"pattern": r"^[^.]+\..+$"},
+        "additionalProperties": {
+            **_object(
+                {
+                    "at_least": {**_AMOUNT, "description": "'20 degC'"},
+                    "at_most": {**_AMOUNT, "description": "'60 degC'"},
+                    "equals": {"type": "string", "description": "a word, such as closed"},
+                    "wait": {
+                        "type": "string",
+                        "description": "longest that a command waits for it: '2 h' [default: 0 s]",
+                    },
+                    "max_age": {"type": "string", "description": "an older reading is stale [default: '1 min']"},
+                    "every": {"type": "string", "description": "time between two looks [default: half of max_age]"},
+                    "actions": {
+                        "type": "array",
+                        "minItems": 1,
+                        "uniqueItems": True,
+                        "items": {"type": "string"},
+                        "description": "for which it holds [default: all whose effect is not reads]",
+                    },
+                },
+                [],
+            ),
+            "anyOf": [{"required": ["at_least"]}, {"required": ["at_most"]}, {"required": ["equals"]}],
+        },
+    }
+}
+_SERVED: Json = {
+    "type": "object",
+    "properties": {
+        "server": {"type": "string", "description": "http://HOST:PORT of sdl lab serve"},
+        "token": {
+            "type": "string",
+            "description": "env:NAME, a variable that holds the token [default: env:SDL_LAB_TOKEN]",
+        },
+    },
+    "required": ["server"],
+    "additionalProperties": False,
+}
+
+
 def _lab(definitions: _Definitions) -> Json:
     instruments = []
     for name in driver_names():
         try:
             driver = get_driver(name)
         except DriverError:
-            spec = {"driver": {"const": name}, "settings": {"type": "object"}, "place": {"type": "string"}}
+            spec = {
+                "driver": {"const": name},
+                "settings": {"type": "object"},
+                "place": {"type": "string"},
+                **_SAFE_AFTER,
+                **_REQUIRES,
+            }
             instruments.append(_object(spec, ["driver"]))
             continue
         settings = definitions.of(driver.settings_model, f"driver.{name}")
@@ -162,6 +240,8 @@ def _lab(definitions: _Definitions) -> Json:
             "driver": {"const": name},
             "settings": settings,
             "place": {"type": "string", "description": "where it works on samples: one of 'places'"},
+            **_SAFE_AFTER,
+            **_REQUIRES,
         }
         instruments.append(_object(spec, required))
     definitions.all["lab"] = _object(

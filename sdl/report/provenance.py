@@ -112,6 +112,7 @@ def _epochs(data: ReportData) -> Html:
         environment = dict(epoch.event.environment)
         environment.pop("instruments", None)
         environment.pop("clock", None)
+        environment.pop("took_over", None)
         machine = str(environment.pop("machine", "–"))
         versions = ", ".join(f"{k} {v}" for k, v in environment.items())
         process = f"{epoch.event.pid} on {epoch.event.host}"

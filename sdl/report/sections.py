@@ -33,6 +33,7 @@ _MOST_WORDS = 12
 STATES = {
     "created": "not started",
     "running": "running",
+    "paused": "paused by a person",
     "interrupted": "interrupted: its process is gone",
     "waiting": "waiting for a person",
     "stopped": "stopped, can go on",
@@ -294,7 +295,7 @@ def questions(data: ReportData) -> Html:
             el("b", f"{q.question} · experiment {q.experiment}: "),
             q.text,
             " ",
-            el("span", f"command {q.command}", class_="quiet"),
+            el("span", f"command {q.command}", class_="quiet") if q.command else None,
         )
         for q in data.questions
     ]

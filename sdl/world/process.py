@@ -126,6 +126,8 @@ class WorldServer:
                         )
                     case "work":
                         self.time.work(name)
+                    case "confirm":
+                        _write(handler, {"confirmed": self.time.now})
                     case "leave":
                         left = True
                         self.time.leave(name)

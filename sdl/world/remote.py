@@ -30,6 +30,11 @@ def address_of(server: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def campaign_actor(name: str) -> str:
+    """Return the name under which a campaign takes part in shared virtual time."""
+    return f"campaign {name}"
+
+
 class RemoteWorld(World):
     """The record of a world process; every question is asked there, so that several processes see one truth.
 
@@ -76,6 +81,10 @@ class RemoteWorld(World):
         """Return all effects in the order in which they began."""
         self._pull()
         return super().all_operations()
+
+    def actors(self) -> dict[str, str]:
+        """Return who shares the world's virtual time: actor → `works`, `waits` or `down`."""
+        return dict(self._ask({"op": "record"})["time"])
 
     def close(self) -> None:
         """Close the connection; the world goes on."""

@@ -105,23 +105,27 @@ def test_a_failing_step_fails_its_experiment_alone(campaign, tmp_path, lab, inst
     assert [t.state for t in state.history().trials] == ["done", "failed", "done", "done", "done"]
 
 
-def test_an_unknown_command_becomes_a_question_and_the_others_go_on(campaign, tmp_path, lab):
+def test_an_unknown_command_becomes_a_question_and_its_instrument_is_held(campaign, tmp_path, lab):
     lab.unknown.add(2)
     diary = Diary()
     end, state, rows = run(campaign, tmp_path / "home", hooks=diary)
     assert end[0] == "waiting"
+    assert "'press' is held until a person says what became of command" in end[1]
     assert state.experiments[2].state == "running"
     assert state.experiments[2].is_blocked
-    assert sum(e.state == "done" for e in state.experiments.values()) == 4
-    assert [q.experiment for q in state.questions.values()] == [2]
+    assert [q.experiment for q in state.open_questions()] == [2]
     assert "irreversible" in next(iter(state.questions.values())).text
     assert settled(rows).count("unknown") == 1
-    # at the next start nothing is sent again
+    # the first, which needs the press no more, came to its end; the third waited for the press in vain
+    assert state.experiments[1].state == "done"
+    assert not state.experiments[3].is_blocked
+    assert dict(lab.executed) == {"pellets-0001 press": 1, "pellets-0002 press": 1}
+    # at the next start nothing is pressed either
     again, state, rows_again = run(campaign, tmp_path / "home")
     assert again[0] == "waiting"
-    assert sum(isinstance(r.event, CommandIntended) for r in rows_again) == sum(
-        isinstance(r.event, CommandIntended) for r in rows
-    )
+    assert sum(lab.executed.values()) == 2
+    assert len(state.questions) == 1
+    assert settled(rows_again).count("unknown") == 1
 
 
 class StopAfter(Hooks):

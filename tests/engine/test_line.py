@@ -10,10 +10,18 @@ from typing import Annotated, ClassVar
 
 import pytest
 from enginekit import Diary, run
+from personkit import Person, on, stays
 
 from sdl.driver import Context, Instrument, Limits, Role, Unit, Use, action
-from sdl.errors import InstrumentFault, NameInUseError
-from sdl.ledger import CommandIntended, CommandSettled, ExperimentFailing, ExperimentFinished
+from sdl.errors import InstrumentFault, NameInUseError, OutcomeUnknown
+from sdl.ledger import (
+    CampaignWaiting,
+    CommandIntended,
+    CommandSettled,
+    ExperimentFailing,
+    ExperimentFinished,
+    QuestionOpened,
+)
 
 
 @dataclass
@@ -25,6 +33,7 @@ class Record:
     fired: list[tuple[tuple[str, ...], float]] = field(default_factory=list)
     cracks: set[int] = field(default_factory=set)
     drops: set[int] = field(default_factory=set)
+    vanish: set[int] = field(default_factory=set)
     read_wrong: set[int] = field(default_factory=set)
 
     def put(self, sample: str, place: str) -> None:
@@ -60,6 +69,8 @@ class Arm(Instrument):
         await ctx.sleep(60)
         if ctx.command.experiment in RECORD.drops and to == "rack":
             raise InstrumentFault("the gripper lost the sample")
+        if ctx.command.experiment in RECORD.vanish and to == "gauge":
+            raise OutcomeUnknown("the arm does not answer")
         RECORD.put(ctx.sample, to)
 
 
@@ -290,3 +301,73 @@ def test_what_was_never_made_is_not_cleared_away(campaign, tmp_path, monkeypatch
     assert end[0] == "done"
     assert [e.reason for e in state.experiments.values()] == ["maker.make: the jar is stuck"] * 2
     assert not any(isinstance(r.event, ExperimentFailing) for r in rows)
+
+
+@pytest.mark.parametrize(
+    ("word", "held", "moves", "ends"),
+    [
+        pytest.param("done", ("shelf",), 1, "done", id="done"),
+        pytest.param("did-not-happen", ("shelf",), 2, "done", id="did-not-happen"),
+        pytest.param("discard", ("bin",), 1, "aborted", id="discard"),
+    ],
+)
+def test_a_sample_whose_move_nobody_knows_holds_room_at_both_ends_until_it_is_said(
+    campaign, tmp_path, word, held, moves, ends
+):
+    RECORD.vanish = {1}
+    at_question = {}
+
+    class Looking(Person):
+        def recorded(self, rows, view):
+            for row in rows:
+                if isinstance(row.event, QuestionOpened):
+                    at_question["held"] = view.state.experiments[1].held
+                    RECORD.vanish.clear()
+                    if word == "done":
+                        RECORD.put("line-0001", "gauge")
+            super().recorded(rows, view)
+
+    # answered only when nothing else can be done: the arm is held, and it carries every sample
+    answer = {"question": "Q1", "answer": word}
+    person = Looking(tmp_path / "home", (on(CampaignWaiting), "answer", answer))
+    end, state, rows = run(campaign, tmp_path / "home", hooks=person, steer=stays)
+    assert end[0] == "done"
+    assert at_question["held"] == ("gauge", "rack")
+    assert state.experiments[1].state == ends
+    assert state.experiments[1].held == held
+    to_gauge = [r.event for r in rows if isinstance(r.event, CommandIntended) and r.event.destination == "gauge"]
+    assert sum(e.experiment == 1 for e in to_gauge) == moves
+    assert RECORD.most["gauge"] == 1
+    assert Counter(e.state for e in state.experiments.values())["done"] == (11 if ends == "aborted" else 12)
+
+
+def test_the_question_stands_over_a_restart_and_the_arm_stays_held(campaign, tmp_path):
+    RECORD.vanish = {1}
+    end, state, rows = run(campaign, tmp_path / "home")
+    assert end[0] == "waiting"
+    moved = sum(isinstance(r.event, CommandIntended) and r.event.instrument == "arm" for r in rows)
+    done = dict(RECORD.at)
+    end, state, rows = run(campaign, tmp_path / "home")
+    assert end[0] == "waiting"
+    assert "'arm' is held until a person says" in end[1]
+    assert dict(RECORD.at) == done  # the arm moved nothing
+    assert state.experiments[1].held == ("gauge", "rack")
+    assert moved
+
+
+def test_a_person_clears_a_place_and_the_others_go_on(campaign, tmp_path):
+    RECORD.drops = {3}
+    person = Person(
+        tmp_path / "home",
+        (on(CampaignWaiting), "clear", {"sample": "line-0001", "reason": "x"}),
+        (on(CampaignWaiting), "clear", {"sample": "line-0099", "reason": "x"}),
+        (on(CampaignWaiting), "clear", {"sample": "line-0003", "reason": "took it away"}),
+    )
+    options = ("on_failure[0].with.to=rack", "lab.places.rack.capacity=12")
+    end, state, _ = run(campaign, tmp_path / "home", *options, hooks=person, steer=stays)
+    assert end[0] == "done"
+    outcomes = person.outcomes()
+    assert [o[0] for o in outcomes[1:]] == ["refused", "done"]
+    assert outcomes[2][1] == "'line-0003' was taken away; room is free at 'bench'"
+    assert state.experiments[3].held == ()
+    assert sum(e.state == "done" for e in state.experiments.values()) == 11

@@ -163,14 +163,14 @@ def test_odd_raw_data_fail_their_experiment_alone(campaigns, tmp_path, monkeypat
     from sdl.analysis.impedance import BulkConductivity
 
     calls = 0
-    analyse = BulkConductivity.analyse
+    examine = BulkConductivity.examine
 
     def odd(self, artefacts):
         nonlocal calls
         calls += 1
-        return 1 / 0 if calls == 2 else analyse(self, artefacts)
+        return 1 / 0 if calls == 2 else examine(self, artefacts)
 
-    monkeypatch.setattr(BulkConductivity, "analyse", odd)
+    monkeypatch.setattr(BulkConductivity, "examine", odd)
     options = ["planner={type: sobol}", "stop={experiments: 3}", "concurrency=1"]
     end, state, _ = run(campaigns / "electrolyte_sintering.yaml", tmp_path / "home", *options)
     assert end[0] == "done"

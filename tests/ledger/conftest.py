@@ -6,10 +6,13 @@ import shutil
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from postgreskit import home_in
+from sqlalchemy import URL
 
 from sdl.ledger import (
     CampaignCreated,
@@ -29,6 +32,7 @@ from sdl.ledger import (
     VersionRecorded,
 )
 from sdl.ledger import tables as t
+from sdl.ledger.place import url_of
 
 DATA = {
     "name": "demo",
@@ -115,34 +119,74 @@ def _renamed(event: Event, name: str) -> Event:
     return type(event)(**body)
 
 
-@pytest.fixture(scope="session")
-def full_home(tmp_path_factory: pytest.TempPathFactory, fill: Callable[..., Ledger]) -> Path:
-    """A home that holds the campaign `demo`; to be copied, not changed."""
-    home = tmp_path_factory.mktemp("ledger") / "home"
-    fill(Ledger(home)).close()
-    return home
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database(request: pytest.FixtureRequest) -> str:
+    """The kind of database: every test that opens a ledger on disk runs on both, where it does not say otherwise."""
+    return request.param
 
 
 @pytest.fixture(scope="session")
-def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that holds nothing yet; to be copied, not changed: making one takes Alembic a while."""
-    home = tmp_path_factory.mktemp("ledger") / "home"
-    Ledger(home).close()
-    return home
+def templates(
+    tmp_path_factory: pytest.TempPathFactory, fill: Callable[..., Ledger], request: pytest.FixtureRequest
+) -> Callable[[str, str], tuple[Path, URL | None]]:
+    """Return the home (and its database) that is `empty` or `full`; to be copied, not changed: making one takes a while."""
+    made: dict[tuple[str, str], tuple[Path, URL | None]] = {}
+
+    def template(database: str, content: str) -> tuple[Path, URL | None]:
+        if (database, content) not in made:
+            home, url = tmp_path_factory.mktemp("ledger") / "home", None
+            if database == "postgresql":
+                url = request.getfixturevalue("postgres").database()
+                home_in(home, url)
+            ledger = Ledger(home)
+            if content == "full":
+                fill(ledger)
+            ledger.close()
+            made[database, content] = home, url
+        return made[database, content]
+
+    return template
 
 
 @pytest.fixture
-def ledger(tmp_path: Path, full_home: Path) -> Iterator[Ledger]:
+def copied(
+    templates: Callable[..., tuple[Path, URL | None]], request: pytest.FixtureRequest
+) -> Iterator[Callable[[str, str, Path], Path]]:
+    """Copy a home that is `empty` or `full` to a place, with its database."""
+
+    made: list[URL] = []
+
+    def copy(database: str, content: str, target: Path) -> Path:
+        home, url = templates(database, content)
+        shutil.copytree(home, target)
+        if url is None:
+            return target
+        made.append(request.getfixturevalue("postgres").database(url))
+        return home_in(target, made[-1])
+
+    yield copy
+    for url in made:
+        request.getfixturevalue("postgres").drop(url)
+
+
+@pytest.fixture(scope="session")
+def full_home(templates: Callable[..., tuple[Path, URL | None]]) -> Path:
+    """A home with SQLite that holds the campaign `demo`; to be copied, not changed."""
+    return templates("sqlite", "full")[0]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, copied: Callable[..., Path], database: str) -> Iterator[Ledger]:
     """A ledger on disk that holds the campaign `demo`."""
-    made = Ledger(Path(shutil.copytree(full_home, tmp_path / "home")))
+    made = Ledger(copied(database, "full", tmp_path / "home"))
     yield made
     made.close()
 
 
 @pytest.fixture
-def empty(tmp_path: Path, empty_home: Path) -> Iterator[Ledger]:
+def empty(tmp_path: Path, copied: Callable[..., Path], database: str) -> Iterator[Ledger]:
     """A ledger on disk that holds nothing."""
-    made = Ledger(Path(shutil.copytree(empty_home, tmp_path / "home")))
+    made = Ledger(copied(database, "empty", tmp_path / "home"))
     yield made
     made.close()
 
@@ -152,20 +196,34 @@ class Tamper:
 
     def __init__(self, ledger: Ledger) -> None:
         assert ledger.home is not None
-        self.connection = sqlite3.connect(ledger.home / "ledger.db")
-        for name in ("journal_never_changed", "journal_never_removed", "journal_follows"):
-            self.connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+        self.url = url_of(ledger.home)
+        if self.url is None:
+            self.connection: Any = sqlite3.connect(ledger.home / "ledger.db")
+            for name in ("journal_never_changed", "journal_never_removed", "journal_follows"):
+                self.connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+        else:
+            import psycopg
+
+            self.connection = psycopg.connect(
+                self.url.set(drivername="postgresql").render_as_string(hide_password=False), autocommit=True
+            )
+            self.connection.execute("ALTER TABLE journal DISABLE TRIGGER USER")
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> Any:
+        if self.url is None:
+            return self.connection.execute(statement, values)
+        return self.connection.execute(statement.replace("?", "%s") if values else statement, values or None)
 
     def __call__(self, statement: str, *values: Any) -> int:
-        with self.connection:
-            return self.connection.execute(statement, values).rowcount
+        with self.connection if self.url is None else nullcontext():
+            return self.execute(statement, values).rowcount
 
     def rehash(self, name: str = "demo") -> None:
         """Hash the whole journal anew and make the projections agree: the best that a forger can do."""
         from sdl.ledger.ledger import GENESIS, row_hash
 
         previous = GENESIS
-        rows = self.connection.execute(
+        rows = self.execute(
             "SELECT seq, at, kind, body FROM journal WHERE campaign = ? ORDER BY seq", (name,)
         ).fetchall()
         self("DELETE FROM journal WHERE campaign = ?", name)
@@ -178,7 +236,7 @@ class Tamper:
         from sdl.ledger.projections import project
 
         rows = ledger.rows(name)
-        with ledger.engine.execution_options(sdl_writes=True).begin() as connection:
+        with ledger.writing() as connection:
             for table in t.PROJECTIONS:
                 connection.execute(
                     table.delete().where((table.c.name if table is t.campaigns else table.c.campaign) == name)

@@ -142,10 +142,10 @@ def test_guards_of_the_journal_survive_the_migration(old):
 
 
 def test_an_old_home_that_may_only_be_read_says_what_to_do(old, monkeypatch):
-    from sdl.ledger import ledger as module
+    from sdl.ledger import sqlite as module
 
     monkeypatch.setattr(module, "_may_write", lambda path: False)
-    with pytest.raises(LedgerError, match="schema 0001, is read-only and cannot be brought to 0002; copy it first"):
+    with pytest.raises(LedgerError, match="schema 0001, is read-only and cannot be brought to 0003; copy it first"):
         Ledger(old)
 
 

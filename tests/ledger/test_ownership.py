@@ -54,7 +54,6 @@ def test_looking_whether_a_campaign_is_owned_never_keeps_it_from_its_owner(ledge
         while not stop.is_set():
             ledger.is_owned("demo")
 
-    ledger.own("demo").take()
     lookers = [threading.Thread(target=look) for _ in range(2)]
     for looker in lookers:
         looker.start()

@@ -44,7 +44,7 @@ STATUS = st.sampled_from(["succeeded", "failed", "aborted", "unknown", "not_star
 @st.composite
 def lives(draw: Any) -> list[list[Event]]:
     """Draw the transactions of a campaign that could have been: every row builds on earlier ones, what it says is wild."""
-    versions, rounds, commands, questions, observations = 1, 0, 0, 0, 0
+    versions, epoch, rounds, commands, questions, observations = 1, 0, 0, 0, 0, 0
     experiments: list[int] = []
     batches: list[list[Event]] = [
         [
@@ -65,7 +65,8 @@ def lives(draw: Any) -> list[list[Event]]:
                 )
             )
         elif what == "epoch":
-            batch.append(EpochRaised(draw(st.integers(0, 99)), draw(st.integers(0, 2**31)), draw(TEXTS), draw(OBJECTS)))
+            epoch += draw(st.integers(1, 2**40))
+            batch.append(EpochRaised(epoch, draw(st.integers(0, 2**31)), draw(TEXTS), draw(OBJECTS)))
         elif what == "round":
             rounds += 1
             candidates = draw(st.lists(OBJECTS, max_size=3))

@@ -70,6 +70,11 @@ def test_a_policy_that_cannot_be_is_refused_with_its_place(campaign, step, polic
     assert said in str(caught.value)
 
 
+def test_a_shared_command_stays_with_its_instrument(campaign):
+    with pytest.raises(FileProblems, match="stays with its instrument"):
+        check(campaign, overrides=("protocol[1].if_fails={instrument: gauge_2}", "protocol[1].together={wait: 1 h}"))
+
+
 @pytest.mark.parametrize("policy", ["if_fails: ask", "approve: always"])
 def test_steps_after_a_failure_have_no_policies(campaign, policy):
     text = (

@@ -1,4 +1,4 @@
-"""What an analysis found, and commands that experiments share: interval, flags and origin of an observation; members, way and casualties."""
+"""What an analysis found; commands that experiments share; questions that people answer, and the inbox in which they do."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,7 +19,22 @@ COMMANDS = (
     sa.Column("failed_samples", sa.Text()),
 )
 
-NEW = {"observations": OBSERVATIONS, "commands": COMMANDS}
+QUESTIONS = (
+    sa.Column("step", sa.Integer()),
+    sa.Column("answers", sa.Text()),
+    sa.Column("fields", sa.Text()),
+    sa.Column("asker", sa.String(length=300)),
+    sa.Column("asked", sa.String(length=40)),
+    sa.Column("expires", sa.String(length=40)),
+    sa.Column("times", sa.Integer()),
+    sa.Column("answer", sa.String(length=40)),
+    sa.Column("told", sa.Text()),
+    sa.Column("answered_by", sa.String(length=300)),
+    sa.Column("answered", sa.String(length=40)),
+    sa.Column("reason", sa.Text()),
+)
+
+NEW = {"observations": OBSERVATIONS, "commands": COMMANDS, "questions": QUESTIONS}
 """Table → columns that it gets. In rows that are there already they are NULL, as the projection of an old row gives them,
 but for those in `FILLED`."""
 
@@ -58,10 +73,26 @@ def upgrade() -> None:
         sa.Column("error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("campaign", "id"),
     )
+    op.create_table(
+        "inbox",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("campaign", sa.String(length=100), nullable=False),
+        sa.Column("at", sa.String(length=40), nullable=False),
+        sa.Column("by", sa.String(length=300), nullable=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("taken_seq", sa.Integer(), nullable=True),
+        sa.Column("outcome", sa.String(length=20), nullable=True),
+        sa.Column("said", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("inbox_of_campaign", "inbox", ["campaign", "taken_seq"])
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.drop_index("inbox_of_campaign", table_name="inbox")
+    op.drop_table("inbox")
     op.drop_table("analyses")
     for table, columns in NEW.items():
         with op.batch_alter_table(table) as batch:

@@ -1,0 +1,183 @@
+"""Questions as forms in Prefect: a small flow run of its own for each, paused with typed input; the campaign's run goes on.
+
+What a person fills in goes into the campaign's inbox like an answer from a terminal: whoever answers first settles the question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+from prefect import flow, get_client
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.flow_runs import apause_flow_run
+from prefect.input import RunInput
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed
+from pydantic import Field, create_model
+
+from sdl.driver.form import said
+from sdl.engine.questions import answers_of, fields_of
+from sdl.ledger import Inbox
+
+if TYPE_CHECKING:
+    from sdl.ledger import Ledger, QuestionAnswered, QuestionOpened
+
+_YEARS = 10 * 365 * 86400
+"""Seconds that a form stays open in Prefect; whether a question expires is the campaign's own matter."""
+
+_LOOK = 2
+"""Seconds between two looks whether the form was sent, and whether the campaign took the answer."""
+
+_log = logging.getLogger("sdl.flows")
+
+
+class Forms:
+    """The open forms of a campaign.
+
+    Args:
+        campaign: its name.
+        ledger: in whose inbox the answers go.
+    """
+
+    def __init__(self, campaign: str, ledger: Ledger) -> None:
+        self._campaign = campaign
+        self._ledger = ledger
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._runs: dict[str, UUID] = {}
+        self._sent: dict[str, str] = {}
+
+    def open(self, question: QuestionOpened) -> None:
+        """Show a form; returns at once."""
+        if question.question in self._tasks:
+            return
+        # A run of its own, not part of the campaign's: pausing it must pause nothing else.
+        alone = contextvars.copy_context()
+        alone.run(lambda: (FlowRunContext.__var__.set(None), TaskRunContext.__var__.set(None)))
+        name = f"form-{question.question}"
+        self._tasks[question.question] = asyncio.create_task(self._show(question), name=name, context=alone)
+
+    async def answered(self, event: QuestionAnswered) -> None:
+        """Close the form of a question that is settled, and say there by whom."""
+        if self._sent.get(event.question) == event.by:
+            return  # it was this form: its run ends by itself
+        reason = f" ({event.reason})" if event.reason else ""
+        await self._close(event.question, Completed(name="Answered", message=f"{event.answer}, by {event.by}{reason}"))
+
+    async def asked_again(self, question: str, times: int) -> None:
+        """Say in the form's name that nobody has answered for long."""
+        run = self._runs.get(question)
+        if run is not None:
+            async with get_client() as client:
+                await client.update_flow_run(run, name=f"{self._campaign} · {question} · ASKED {times} TIMES")
+
+    async def end(self) -> None:
+        """Close every form: no process is there any more to take an answer at once."""
+        answered = [t for q, t in self._tasks.items() if q in self._sent]
+        if answered:
+            await asyncio.wait(answered, timeout=2 * _LOOK)
+        message = "no process runs the campaign; answer with: sdl answer, or go on with it"
+        for question in list(self._tasks):
+            await self._close(question, Cancelled(message=message))
+
+    async def _close(self, question: str, state: Any) -> None:  # noqa: ANN401  Prefect's state
+        task = self._tasks.pop(question, None)
+        if task is None or task.done():
+            return
+        if task is not asyncio.current_task():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        run = self._runs.pop(question, None)
+        if run is not None:
+            async with get_client() as client:
+                await client.set_flow_run_state(run, state, force=True)
+
+    async def _show(self, question: QuestionOpened) -> None:
+        try:
+            shown = f"experiment {question.experiment}: {question.about}"
+            await form_flow(self._campaign, question.question, shown, _Given(self, question))
+        except Exception as error:  # noqa: BLE001  Prefect's trouble is never the campaign's
+            _log.warning("question %s has no form in Prefect: %s", question.question, error)
+
+    async def ask(self, question: QuestionOpened) -> str:
+        """Pause the present run until its form is sent with an answer that the campaign takes; returns what came of it."""
+        self._runs[question.question] = UUID(str(flow_run.id))
+        inbox, refused = Inbox(self._ledger), ""
+        while True:
+            model = _model(question).with_initial_data(description=_described(self._campaign, question, refused))
+            given = await apause_flow_run(wait_for_input=model, timeout=_YEARS, poll_interval=_LOOK)
+            if given is None:
+                continue
+            values = {f.name: getattr(given, f.name) for f in fields_of(question.fields)}
+            body = {
+                "question": question.question,
+                "answer": given.answer,
+                "values": {k: v for k, v in values.items() if v},
+                "reason": given.reason,
+            }
+            self._sent[question.question] = f"{given.by} (Prefect)"
+            request = inbox.put(self._campaign, self._sent[question.question], "answer", body)
+            while (found := inbox.one(request)).outcome is None:  # noqa: ASYNC110  another task, or process, takes it
+                await asyncio.sleep(_LOOK / 4)
+            if found.outcome == "done":
+                return found.said or ""
+            refused = found.said or "it was refused"
+
+
+class _Given:
+    """Carries what a form needs into its flow, past Prefect's parameters, which are recorded and shown."""
+
+    def __init__(self, forms: Forms, question: QuestionOpened) -> None:
+        self.forms = forms
+        self.question = question
+
+    def __repr__(self) -> str:
+        return self.question.question
+
+
+@flow(
+    name="question",
+    flow_run_name="{campaign} · {question} · {about}",
+    retries=0,
+    persist_result=False,
+    validate_parameters=False,
+)
+async def form_flow(campaign: str, question: str, about: str, given: Any) -> Any:  # noqa: ANN401  Prefect's state
+    """Show one question as a form.
+
+    Args:
+        campaign: for the run's name.
+        question: for the run's name.
+        about: for the run's name.
+        given: what is asked, and by whom.
+    """
+    del campaign, question, about
+    return Completed(message=await given.forms.ask(given.question))
+
+
+def _model(question: QuestionOpened) -> type[RunInput]:
+    """Return the form's fields: the answer, the values of its result, who answers and why."""
+    words = tuple(answers_of(question))
+    fields: dict[str, Any] = {
+        "answer": (Literal[words], Field(description="; ".join(f"{w}: {m}" for w, m in answers_of(question).items())))
+    }
+    for spec in fields_of(question.fields):
+        told = f"with 'done': {said(spec)}; a quantity such as '12 mm' is converted"
+        fields[spec.name] = (str, Field(default="", description=told))
+    fields["by"] = (str, Field(min_length=1, description="who you are"))
+    fields["reason"] = (str, Field(default="", description="why"))
+    made: type[RunInput] = create_model("Answer", __base__=RunInput, **fields)
+    return made
+
+
+def _described(campaign: str, question: QuestionOpened, refused: str) -> str:
+    lines = [f"# {campaign}: {question.question}, experiment {question.experiment}", "", question.text, ""]
+    lines += [f"- **{word}**: {meaning}" for word, meaning in answers_of(question).items()]
+    if refused:
+        lines += ["", f"**The last answer was refused:** {refused}"]
+    return "\n".join(lines)

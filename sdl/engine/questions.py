@@ -1,0 +1,146 @@
+"""Questions to people: how they are put, what can be answered, and when they are asked again."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sdl.clock import utc_text
+from sdl.driver import FieldSpec
+from sdl.ledger import QuestionAskedAgain, QuestionOpened
+from sdl.ledger.inbox import who
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sdl.loop import Ask, CampaignState, StepPlan
+
+ANSWERS: Mapping[str, Mapping[str, str]] = {
+    "command": {
+        "done": "it happened, with this result",
+        "did-not-happen": "it did not happen: do it",
+        "discard": "give the sample up: the experiment is cleared away and says nothing of its candidate",
+        "abort": "abort the campaign and make every instrument safe",
+    },
+    "failure": {
+        "retry": "send a new command for the step",
+        "skip": "go on without the step",
+        "fail": "the experiment has failed",
+        "abort": "abort the campaign and make every instrument safe",
+    },
+    "approval": {
+        "approve": "do it",
+        "reject": "do not: the experiment is aborted and says nothing of its candidate",
+        "abort": "abort the campaign and make every instrument safe",
+    },
+}
+"""What a question is about → answer → what it means."""
+
+ASK_AGAIN_AFTER = 24 * 3600.0
+"""Seconds on the wall after which a question that nobody answered is asked again (chosen: once a day)."""
+
+
+def answers_of(question: QuestionOpened, step: StepPlan | None = None) -> dict[str, str]:
+    """Return what can be answered, and what it means.
+
+    Args:
+        question: the question; rows written before answers were recorded take all of what they are about.
+        step: which it is about, where it is at hand: a step that gives an outcome cannot be skipped.
+    """
+    known = ANSWERS.get(question.about, {})
+    words = question.answers or [a for a in known if not (a == "skip" and step is not None and step.gives)]
+    return {word: known.get(word, "") for word in words}
+
+
+def opened(
+    state: CampaignState,
+    ask: Ask,
+    experiment: int,
+    label: str,
+    seconds: float = ASK_AGAIN_AFTER,
+) -> QuestionOpened:
+    """Return the row that asks.
+
+    Args:
+        state: of the campaign; questions are counted through.
+        ask: what the loop wants to know.
+        experiment: the first of those who wait.
+        label: all who wait, in words.
+        seconds: after which it is asked again.
+    """
+    step, command = ask.step, ask.command
+    instrument = step.instrument if command is None else command.intended.instrument
+    what = f"{instrument}.{step.action.name}, {step.action.effect}, {label}"
+    if ask.about == "command" and command is not None:
+        settled = command.settled
+        said = "no answer" if settled is None or settled.error is None else settled.error
+        text = f"Command {command.intended.command} ({what}): {said.rstrip('.')}. Did it happen?"
+    elif ask.about == "failure":
+        text = f"It failed ({what}): {ask.why.rstrip('.')}. How does the experiment go on?"
+    else:
+        text = f"Before it is sent ({what}): {ask.why.rstrip('.')}. Shall it be done?"
+    now = time.time()
+    shape = QuestionOpened("", ask.about, experiment, "", "")
+    return QuestionOpened(
+        question=f"Q{len(state.questions) + 1}",
+        about=ask.about,
+        experiment=experiment,
+        command="" if command is None else command.intended.command,
+        text=text,
+        step=step.index,
+        answers=list(answers_of(shape, step)),
+        fields=[field_as_json(f) for f in step.action.results] if ask.about == "command" else [],
+        asker=f"{who()}, process {os.getpid()}",
+        asked=utc_text(now),
+        expires=utc_text(now + seconds),
+    )
+
+
+def expired(state: CampaignState, now: float, seconds: float = ASK_AGAIN_AFTER) -> list[QuestionAskedAgain]:
+    """Return a row for every open question whose time is over; no answer is ever assumed.
+
+    Args:
+        state: of the campaign.
+        now: on the wall, seconds since 1970.
+        seconds: after which it is asked once more.
+    """
+    found = []
+    for question in state.open_questions():
+        again = state.asked_again.get(question.question)
+        until = question.expires if again is None else again.expires
+        if until is not None and datetime.fromisoformat(until).timestamp() <= now:
+            times = 2 if again is None else again.times + 1
+            found.append(QuestionAskedAgain(question.question, times, utc_text(now + seconds)))
+    return found
+
+
+def field_as_json(spec: FieldSpec) -> dict[str, Any]:
+    """Return a field as JSON; a limit that is none is None."""
+    return {
+        "name": spec.name,
+        "kind": spec.kind,
+        "unit": spec.unit,
+        "lower": spec.lower if math.isfinite(spec.lower) else None,
+        "upper": spec.upper if math.isfinite(spec.upper) else None,
+        "choices": list(spec.choices),
+        "required": spec.required,
+        "default": spec.default,
+    }
+
+
+def fields_of(recorded: Sequence[Mapping[str, Any]]) -> tuple[FieldSpec, ...]:
+    """Return fields that were recorded with a question."""
+    return tuple(
+        FieldSpec(
+            **{
+                **one,
+                "lower": -math.inf if one["lower"] is None else one["lower"],
+                "upper": math.inf if one["upper"] is None else one["upper"],
+                "choices": tuple(one["choices"]),
+            }
+        )
+        for one in recorded
+    )

@@ -1,0 +1,7 @@
+"""Headers by which a lab server and its clients know each other."""
+
+LOG_HEADER = "Sdl-Log"
+"""On a request: the id of the command log that is meant. A server with another one in its place takes nothing."""
+
+BOOT_HEADER = "Sdl-Boot"
+"""On an answer: the life of the server that gives it, another one after every start."""
