@@ -123,7 +123,7 @@ def _requirement(reader: Reader, where: Where, name: str) -> Requirement | None:
     equals = data.get("equals")
     if equals is not None and (not isinstance(equals, str) or not equals):
         reader.wrong((*where, "equals"), f"must be a word that is read, such as closed, got {brief(equals)}")
-    if not {"at_least", "at_most", "equals"} & data.keys():
+    if all(data.get(key) is None for key in ("at_least", "at_most", "equals")):
         reader.wrong(where, "says nothing that must hold: give at_least, at_most, or equals (for words)")
     elif equals is not None and (data.get("at_least") is not None or data.get("at_most") is not None):
         reader.wrong(where, "a reading is a word (equals) or a number (at_least, at_most), not both")

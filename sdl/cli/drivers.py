@@ -69,5 +69,9 @@ def describe_driver(name: str, settings: tuple[str, ...], output: Output) -> int
             output.say(f"  takes {parameter.name}: {parameter.allowed}")
         for result in action.results:
             output.say(f"  gives {result.name}: {result.kind if result.kind == 'text' else result.unit}")
+    if description.readings:
+        output.say()
+    for reading, unit in (description.readings or {}).items():
+        output.say(f"reading {reading}{f': {unit}' if unit else ''}")
     output.emit({**description.schema(), "settings": schema})
     return 0

@@ -47,12 +47,16 @@ def serve(file: Path, home: Path | None, host: str, port: int, no_token: bool, o
     folder = home_of(home) / "labs" / plan.name
     door = Door(host, port, None if no_token else _tokens(home))
     if no_token and not door.is_local:
-        raise InputError(f"--no-token is for the loopback interface alone, not for {host}: whoever reaches it moves matter")
+        raise InputError(
+            f"--no-token is for the loopback interface alone, not for {host}: whoever reaches it moves matter"
+        )
     log_to(folder / "server.log")
     if door.tokens is not None and not door.tokens.all():
         text, token = door.tokens.new("operate")
         output.say(f"token {token.name} (shown this once): {text}")
-        output.say(f"  give it to campaigns as {TOKEN_VARIABLE}; for others: sdl lab token new --role observe|operate|administer")
+        output.say(
+            f"  give it to campaigns as {TOKEN_VARIABLE}; for others: sdl lab token new --role observe|operate|administer"
+        )
     return asyncio.run(serve_lab(plan, folder, door, output.say))
 
 
@@ -77,7 +81,9 @@ def status(url: str, output: Output) -> int:
         found = health["health"].get(name, {"state": "?", "reason": ""})
         doing = health["busy"].get(name, "idle")
         reason = f" ({found['reason']})" if found["reason"] else ""
-        output.say(f"  {name}: {instrument['description']['nature']} {instrument['driver']}, {found['state']}{reason}; {doing}")
+        output.say(
+            f"  {name}: {instrument['description']['nature']} {instrument['driver']}, {found['state']}{reason}; {doing}"
+        )
     output.emit({"lab": lab, **health})
     return 0
 

@@ -61,6 +61,10 @@ def show_plan(
                 f"       shared by up to {step.together.at_most} experiments that ask the same; "
                 f"the first waits up to {duration_text(step.together.wait)}"
             )
+        for requirement in checked.lab.instruments[step.instrument].requires:
+            if requirement.covers(step.action.name, step.action.effect):
+                waits = f", waits up to {duration_text(requirement.wait)}" if requirement.wait else ""
+                output.say(f"       only while {requirement.name} is {requirement.allowed}{waits}")
         if step.destination is not None:
             output.say(f"       then the sample is at {step.destination}")
         for gives in step.gives:
@@ -75,7 +79,9 @@ def show_plan(
     candidates = _sampled(checked)
     supplies = _supplies(checked, candidates)
     for what, (needed, stock, unit) in supplies.items():
-        short = "" if needed <= stock else ": NOT ENOUGH; the campaign ends when it is used up"
+        lasts = int(plan.budget * stock / needed) if needed > 0 else plan.budget
+        said = f": NOT ENOUGH: it lasts for about {lasts} of {plan.budget} experiments, then the campaign ends"
+        short = "" if needed <= stock else said
         output.say(f"{what}: about {needed:.4g} {unit} needed, {stock:.4g} {unit} there{short}")
     estimate, bottleneck = _lab_time(checked, candidates)
     natures = {n: p.description.nature for n, p in checked.lab.instruments.items()}

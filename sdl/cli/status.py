@@ -44,6 +44,12 @@ def show_status(name: str | None, home: Path | None, output: Output) -> int:
             output.say(f"  flagged: {line}")
         if len(flagged) > _SHOWN:
             output.say(f"  flagged: {len(flagged) - _SHOWN} more, of earlier experiments; sdl export lists them all")
+        for found in summary.late:
+            if found.is_open:
+                output.say(f"  LATE: {found.where}: {found.story}")
+        if over := [c for c in summary.late if not c.is_open]:
+            count = "1 command" if len(over) == 1 else f"{len(over)} commands"
+            output.say(f"  late, and over: {count}; the last: {over[-1].where}: {over[-1].story}")
         for question in summary.open_questions():
             output.say(f"  question {question.question}: {question.text}")
     if name is None:

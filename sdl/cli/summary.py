@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sdl.ledger.late import late_commands
 from sdl.ledger.queries import counting_observations
 from sdl.loop import CampaignState
 from sdl.objective import best_of
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from sdl.campaign import Draft
     from sdl.ledger import Ledger, ObservationRecorded
+    from sdl.ledger.late import LateCommand
     from sdl.loop import ExperimentRecord
 
 
@@ -31,6 +33,7 @@ class Summary:
         draft: the campaign as recorded.
         owner: (pid, machine) of the last process.
         observations: (experiment, outcome) → the observation that counts.
+        late: commands that took longer than they should.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Summary:
     draft: Draft
     owner: tuple[int, str]
     observations: Mapping[tuple[int, str], ObservationRecorded]
+    late: tuple[LateCommand, ...] = ()
 
     def unit_of(self, outcome: str) -> str:
         """Return the declared unit of an outcome."""
@@ -99,6 +103,19 @@ class Summary:
             "flagged": [
                 {"experiment": o.experiment, "outcome": o.outcome, "flags": list(o.flags)} for o in self.flagged()
             ],
+            "late": [
+                {
+                    "command": c.late.command,
+                    "experiment": c.intended.experiment,
+                    "instrument": c.intended.instrument,
+                    "action": c.intended.action,
+                    "started": c.late.started,
+                    "expected": {"value": c.late.expected, "unit": "s"},
+                    "limit": {"value": c.late.limit, "unit": "s"},
+                    "is_open": c.is_open,
+                }
+                for c in self.late
+            ],
             "questions": [
                 {"id": q.question, "experiment": q.experiment, "text": q.text} for q in self.open_questions()
             ],
@@ -129,7 +146,7 @@ def summary_of(ledger: Ledger, name: str) -> Summary:
     index = best_of(next(iter(objectives.items())), constraints, [e.outcomes for e in done]) if objectives else None
     owner = (int(row.get("pid") or 0), str(row.get("host") or "?"))
     best = None if index is None else done[index]
-    return Summary(name, state, row.get("reason"), journal, best, draft, owner, counting_observations(rows))
+    return Summary(name, state, row.get("reason"), journal, best, draft, owner, counting_observations(rows), late_commands(rows))
 
 
 def describe_best(summary: Summary) -> str:

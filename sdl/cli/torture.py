@@ -63,8 +63,8 @@ def runner(file: Path, overrides: tuple[str, ...], *, simulate: bool, inline: bo
 
     def run(home: Path) -> int:
         if inline:
-            sdl_run.ProcessWorker = InlineWorker  # type: ignore[assignment, misc]
-        sdl_run._report = lambda *_: None  # type: ignore[assignment]  # noqa: SLF001  in a child of its own
+            sdl_run.ProcessWorker = InlineWorker  # type: ignore[attr-defined, assignment]
+        sdl_run._report = lambda *_: None  # noqa: SLF001  in a child of its own
         try:
             return sdl_run.run_campaign(file, home, None, None, overrides, "local", simulate, Output(as_json=True))
         except SdlError as error:

@@ -78,6 +78,10 @@ class SharedVirtualClock(VirtualClock):
         self._working -= 1
         self._advance()
 
+    async def lost(self) -> None:
+        """Wait until the world's process is gone, and virtual time with it."""
+        await asyncio.wait([self._listening])
+
     async def confirmed(self) -> None:
         """Wait until the authority has read all that was sent so far; the clock then shows the moment at which it did.
 

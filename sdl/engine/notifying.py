@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("sdl.engine")
 
 URLS, OCCASIONS, FILE = "SDL_NOTIFY", "SDL_NOTIFY_TELL", "notify.yaml"
-"""Environment variables (words parted by blanks), and the file in the home that holds `urls` and `tell` where they are not set."""
+"""Environment variables (words parted by blanks); the file in the home that holds `urls` and `tell` where they are not set."""
 
 KNOWN = ("late", "question", "waiting", "failed", "done")
 """What can be told. A campaign that a person stopped is no news to that person."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sdl.clock.shared import SharedVirtualClock
 from sdl.engine.adoption import Strangers
 from sdl.errors import LabError
 from sdl.ledger import CommandIntended, CommandSettled, EpochRaised, SampleCleared
@@ -45,6 +46,8 @@ async def open_served(checked: Checked, ledger: Ledger, state: CampaignState, la
             )
     except BaseException:
         await lab.close()
+        if isinstance(lab.clock, SharedVirtualClock):
+            await lab.clock.close()  # else shared time would wait for this process
         raise
     return lab
 
@@ -66,6 +69,7 @@ async def take_over(
     known = [e.command for e in rows if isinstance(e, CommandIntended)]
     sent = await lab.commands_sent()
     await _tell(lab, sent, rows)
+    lab.lost = {c.id for c, reply in sent if reply is not None and reply.status == "unknown"} & set(known)
     strangers = Strangers(sent, known)
     if len(strangers) and hooks is not None:
         hooks.diary(

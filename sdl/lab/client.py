@@ -46,7 +46,7 @@ _FIRST_WAIT = 1.0
 """Real seconds of the first wait for news; after it, a command is known to be under way."""
 
 _URGENT = 30.0
-"""Real seconds for which a server is asked to abort or to make safe: whoever asks for that must soon know that it cannot. Chosen."""
+"""Real seconds for which a server is asked to abort or to make safe. Chosen: whoever asks must soon know that it cannot be."""
 
 _BEAT = 5.0
 """Real seconds between two signs of life. Chosen."""
@@ -69,6 +69,7 @@ class RemoteLab:
 
     Attributes:
         clock: in step with the server's, once `open` is done.
+        lost: commands of dead processes, known to the ledger, of which the server knows that nobody knows.
     """
 
     is_served = True
@@ -89,6 +90,7 @@ class RemoteLab:
         self._server = Connection(self.url, token, patience, self._restarted)
         self._store = store
         self._campaign, self._name, self._epoch = "", name, 0
+        self.lost: set[str] = set()
         self._ask: Ask = nobody_to_ask
         self._when_started: Callable[[Command, float], None] = lambda *_: None
         self._busy: dict[str, str] = {}
@@ -166,8 +168,13 @@ class RemoteLab:
         self._ask = ask
 
     def reserve(self, commands: Iterable[tuple[str, str]]) -> None:
-        """Do nothing: the server itself keeps instruments for what it started."""
-        del commands
+        """Have the server let instruments go that it keeps for commands of which nobody knew and that may be sent again.
+
+        It keeps instruments for what it started by itself.
+        """
+        kept = {command for command, _ in commands}
+        for command in sorted(self.lost - kept):
+            self._spawn(partial(self.tell_answered, command, "unknown"))
 
     def locate(self, samples: Mapping[str, Sequence[str]]) -> None:
         """Do nothing: the server's own log says where samples are."""

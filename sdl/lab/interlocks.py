@@ -95,7 +95,7 @@ class Interlocks:
                 patience = min(r.wait for r, _ in unmet)
                 if waited >= patience:
                     return Denial("failed", _denied(command, unmet, waited))
-                text = f"waits up to {span_text(patience)} for {_said(unmet)}"
+                text = f"waits up to {span_text(patience)}: {_said(unmet)}"
                 self._waiting[command.id] = (command, text)
                 if progress is not None:
                     await progress(0.0, text)
@@ -104,7 +104,7 @@ class Interlocks:
                 is_said = True
                 nap = min(now + self._every([r for r, _ in unmet], patience), began + patience)
                 if not await self._nap(command, nap):
-                    return Denial("not_started", f"withdrawn while it waited for {_said(unmet)}")
+                    return Denial("not_started", f"withdrawn while it waited: {_said(unmet)}")
         finally:
             self._waiting.pop(command.id, None)
             self._withdrawn.discard(command.id)
@@ -237,7 +237,7 @@ class Watch:
                 at_once = False
                 unmet = await self._interlocks._unmet(self._requirements)  # noqa: SLF001  two halves of one thing
                 if unmet:
-                    self._violated = "; ".join(problem for _, problem in unmet)
+                    self._violated = _said(unmet)
                     self._report = await self._stop(self._command)
                     return
         except ClockError:
@@ -278,10 +278,10 @@ def _denied(command: Command, unmet: Sequence[tuple[Requirement, str]], waited: 
     after = f" after waiting {span_text(waited)}" if waited > 0 else ""
     return (
         f"an interlock denied {command.instrument}.{command.action}{after}, and nothing was moved: "
-        f"{'; '.join(problem for _, problem in unmet)}; "
+        f"{_said(unmet)}; "
         "bring the reading there, or let commands wait longer for it ('wait' in the lab file)"
     )
 
 
 def _said(unmet: Sequence[tuple[Requirement, str]]) -> str:
-    return " and ".join(f"{r.name} to be {r.allowed} (now: {problem})" for r, problem in unmet)
+    return "; ".join(problem for _, problem in unmet)

@@ -37,7 +37,7 @@ _FAREWELL = 2
 """Seconds that open connections have to end when the server does. Chosen."""
 
 _IDLE = 75
-"""Seconds for which an idle connection is kept: longer than clients keep it, so that none is closed as it is used again. Chosen."""
+"""Seconds for which an idle connection is kept. Chosen: longer than clients keep it, who may be using it again."""
 
 LEFT = 4
 """Exit code of a server that was told twice to end, while commands were under way."""
@@ -124,6 +124,8 @@ async def _serve(plan: LabPlan, folder: Path, door: Door, log: SqlLog, listening
         for name, instrument in plan.instruments.items():
             say(f"  {name}: {instrument.driver}, {instrument.description.nature}")
         first = [asyncio.ensure_future(e.wait()) for e in (ending, server.failed)]
+        if isinstance(clock, SharedVirtualClock):
+            first.append(asyncio.ensure_future(_notice(clock, server)))
         await asyncio.wait([*first, running], return_when=asyncio.FIRST_COMPLETED)
         for task in first:
             task.cancel()
@@ -140,6 +142,11 @@ async def _serve(plan: LabPlan, folder: Path, door: Door, log: SqlLog, listening
     finally:
         if isinstance(clock, SharedVirtualClock):
             await clock.close()
+
+
+async def _notice(clock: SharedVirtualClock, server: LabServer) -> None:
+    await clock.lost()
+    server.failed.set()
 
 
 def _on_signals(server: LabServer, ending: asyncio.Event, say: Say) -> None:

@@ -124,7 +124,8 @@ def restore(archive: Path, home: Path) -> Backup:
     Where the home is told to have its database in a PostgreSQL (`sdl.ledger.place`), that must hold no campaign.
 
     Raises:
-        InputError: the home or its database is not empty, or the archive cannot be read, is not whole, or holds what no backup holds.
+        InputError: the home or its database is not empty, or the archive cannot be read, is not whole, or holds what no
+            backup holds.
         LedgerError: its ledger was written by a newer version, or the home cannot be written.
     """
     _require_empty(home)

@@ -40,7 +40,7 @@ def copy_out(url: URL, target: Path) -> None:
         with source.engine.connect() as old, copy.writing() as new:
             _pour(old, new)
     except DBAPIError as error:
-        raise LedgerError(f"{source.where} cannot be copied: {error.orig}") from error
+        raise LedgerError(f"{source.where} cannot be copied: {brief_of(error)}") from error
     finally:
         copy.close()
         source.close()

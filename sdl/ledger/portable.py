@@ -33,7 +33,7 @@ class Words(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Return what the database calls it."""
         if dialect.name == "postgresql":
-            return dialect.type_descriptor(Text(collation="C"))
+            return Text(collation="C")
         return dialect.type_descriptor(self.impl_instance)
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:

@@ -12,6 +12,7 @@ again, and not at all where another process raised the epoch meanwhile (see `Led
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import secrets
@@ -34,7 +35,10 @@ _log = logging.getLogger("sdl.ledger")
 
 PATIENCE = 60.0
 """Seconds for which a write waits for a database that is away; as long as SQLite waits for a lock. A server that is started
-again is back in a few. (Chosen.)"""
+again is back in a few. (Chosen.) The process does nothing else meanwhile: no abort either, so it is kept short."""
+
+PATIENCE_VARIABLE = "SDL_LEDGER_PATIENCE"
+"""Takes the place of `PATIENCE`, in seconds."""
 
 _FAREWELL = 5.0
 """Seconds in which a session ends that was told to (chosen)."""
@@ -86,7 +90,7 @@ class PostgresqlDatabase:
         url: its address.
 
     Raises:
-        InputError: the driver psycopg is not installed.
+        InputError: the driver psycopg is not installed, or the patience that is set is none.
 
     Attributes:
         engine: its transactions only read, and see one moment of the database.
@@ -113,6 +117,7 @@ class PostgresqlDatabase:
         self.engine = made.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._locks: dict[str, CampaignLock] = {}
         self._has_given_up = False
+        self._patience = _patience()
         event.listen(made, "connect", self._prepare)
 
     def close(self) -> None:
@@ -145,7 +150,7 @@ class PostgresqlDatabase:
             yield connection
 
     def patiently(self, call: Callable[[], T]) -> T:
-        """Return what a call gives; where the server is away, wait until it is back, but no longer than `PATIENCE`.
+        """Return what a call gives; where the server is away, wait until it is back, but no longer than patience lasts.
 
         The call must be one that can be made again, whatever became of the first. A database that did not come back in
         time is waited for no more, until it answers.
@@ -153,7 +158,7 @@ class PostgresqlDatabase:
         Raises:
             DBAPIError: as the call does, where waiting helps nothing or did not help.
         """
-        last = time.monotonic() + (0.0 if self._has_given_up else PATIENCE)
+        last = time.monotonic() + (0.0 if self._has_given_up else self._patience)
         pause, is_said = 0.05, False
         while True:
             try:
@@ -324,6 +329,20 @@ class CampaignLock:
             raise
         self._connection, self._backend = connection, int(backend)
         return connection
+
+
+def _patience() -> float:
+    """Return the seconds for which a write waits: `$SDL_LEDGER_PATIENCE`, else `PATIENCE`."""
+    given = os.environ.get(PATIENCE_VARIABLE)
+    if not given:
+        return PATIENCE
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 <= seconds < math.inf:
+        raise InputError(f"${PATIENCE_VARIABLE} is '{given}'; it must be a number of seconds from 0")
+    return seconds
 
 
 def is_away(error: DBAPIError) -> bool:

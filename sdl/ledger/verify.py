@@ -175,6 +175,7 @@ def _raw(connection: Connection, table: Table, campaign: str, *order: str) -> An
     Other databases hold to their columns' types; what is a Boolean there is 0 or 1, as in SQLite.
     """
     key = table.c.name if table is t.campaigns else table.c.campaign
+    columns: list[Any]
     if connection.dialect.name == "sqlite":
         columns = [type_coerce(c, NullType()).label(c.name) for c in table.c]
     else:

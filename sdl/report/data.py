@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         RoundProposed,
         VersionRecorded,
     )
+    from sdl.ledger.late import LateCommand
     from sdl.objective import Estimate, Objective, OutcomeConstraint, Target
     from sdl.report.expectation import RandomBest
     from sdl.space import Candidate, Space
@@ -214,6 +215,7 @@ class ReportData:
         epochs, rounds: in order.
         predictions: leave-one-out.
         analyses: of the best, the latest and the flagged experiments.
+        late: commands that took longer than they should.
     """
 
     name: str
@@ -249,6 +251,7 @@ class ReportData:
     rounds: tuple[Round, ...]
     predictions: Predictions
     analyses: ReportedAnalyses
+    late: tuple[LateCommand, ...] = ()
 
     @property
     def objective(self) -> str:

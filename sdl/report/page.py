@@ -12,6 +12,7 @@ from sdl.report.analyses import analyses
 from sdl.report.experiments import experiments
 from sdl.report.figures.canvas import stylesheet
 from sdl.report.html import Html, el, joined
+from sdl.report.late import late
 from sdl.report.provenance import provenance
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def page(data: ReportData) -> str:
     body = joined(
         sections.head(data),
         sections.questions(data) if data.questions else None,
+        late(data),
         el("div", sections.goal(data), sections.space(data), class_="pair wide-right"),
         sections.best(data),
         figures_of.convergence(data),

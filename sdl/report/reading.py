@@ -14,6 +14,7 @@ from sdl.ledger import (
     RoundProposed,
     VersionRecorded,
 )
+from sdl.ledger.late import late_commands
 from sdl.ledger.queries import counting_observations
 from sdl.loop import CampaignState
 from sdl.objective import best_of
@@ -105,6 +106,7 @@ def report_data(ledger: Ledger, name: str, *, up_to: int | None = None, predict:
         commands=commands,
         instruments=instruments,
         questions=tuple(state.open_questions()),
+        late=late_commands(rows),
         epochs=epochs,
         rounds=tuple(Round(r.opened, r.proposed) for r in state.rounds),
         predictions=_predictions(ledger, name, version, state, (*objectives, *constraints))

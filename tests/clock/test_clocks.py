@@ -333,3 +333,15 @@ def test_all_clocks_are_clocks() -> None:
         assert isinstance(make_clock(settings), Clock)
     assert utc_text(make_clock(ClockSettings("virtual")).now()) == "2000-01-01T00:00:00.000000+00:00"
     assert make_clock(ClockSettings("virtual"), start=5.0).now() == 5.0
+
+
+def test_scaled_time_is_put_forward_and_never_back():
+    clock = RealClock(100.0, 1000.0)
+    clock.not_before(5000.0)
+    assert 5000.0 <= clock.now() < 5100.0
+    clock.not_before(10.0)
+    assert clock.now() >= 5000.0
+    real = RealClock()
+    before = real.now()
+    real.not_before(before + 1e6)
+    assert real.now() < before + 1e5

@@ -198,7 +198,7 @@ def test_an_interlock_ends_the_experiment_and_says_nothing_of_its_candidate(lock
     assert len(denied) == 1 and denied[0].started is None
     reason = next(r.event.reason for r in rows if isinstance(r.event, ExperimentFinished) and r.event.experiment == 2)
     assert "an interlock denied gauge.measure after waiting 30 min" in reason and "press.ram is 80 degC" in reason
-    assert any("waits up to 30 min for press.ram to be at most 60 degC" in x for x in diary.lines)
+    assert any("waits up to 30 min: press.ram is 80 degC, allowed is at most 60 degC" in x for x in diary.lines)
     assert [t.number for t in state.history().trials] == [1]
     assert CampaignState(Ledger(tmp_path / "home").rows("pellets")).experiments[2].state == "aborted"
 

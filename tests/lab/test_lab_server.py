@@ -494,6 +494,29 @@ def test_a_person_says_what_became_of_a_move_and_the_instrument_goes_on(tmp_path
     asyncio.run(main())
 
 
+def test_what_may_simply_be_sent_again_keeps_no_instrument(tmp_path):
+    """The campaign decided so, and died before the server heard of it."""
+
+    async def main():
+        async with served(tmp_path) as lab:
+            dead = await lab.client()
+            lost = replace(move("a", "", "s1", breaks=True), destination=None)
+            assert (await dead.execute(lost, False)).status == "unknown"
+            back = await lab.client(epoch=2)
+            back.lost = {"a"}
+            waiting = asyncio.create_task(back.execute(replace(move("c", "", "s2"), epoch=2, destination=None), True))
+            await until(lambda: len(lab.server.log.unfinished()) == 1)
+            back.reserve([("a", "arm")])  # it is still a question: kept
+            assert lab.server.log.record("a").is_lost
+            back.reserve([])
+            assert (await waiting).status == "succeeded"
+            assert not lab.server.log.record("a").is_lost
+            await dead.close()
+            await back.close()
+
+    asyncio.run(main())
+
+
 def test_a_command_that_waits_for_room_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("sdl.lab.client._FIRST_WAIT", 0.05)
 

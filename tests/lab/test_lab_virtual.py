@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from enginekit import observations, proposals, run
@@ -45,7 +47,7 @@ def world(tmp_path):
 class LabProcess:
     """`sdl lab serve` in virtual time."""
 
-    def __init__(self, folder: Path, campaigns: Path, world: WorldServer, port: int = 0) -> None:
+    def __init__(self, folder: Path, campaigns: Path, world: Any, port: int = 0, stderr: int | None = None) -> None:
         lab = (campaigns / "labs" / "simulated_ceramics.yaml").read_text()
         text = lab.replace("world: {seed: 1}", f"world: {{seed: 1, server: '127.0.0.1:{world.port}'}}")
         (folder / "lab.yaml").write_text(text)
@@ -62,6 +64,7 @@ class LabProcess:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "sdl.cli", *arguments],
             stdout=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             env={**os.environ, "SDL_LOCKS": str(folder / "locks"), "OMP_NUM_THREADS": "1"},
         )
@@ -148,15 +151,33 @@ def test_the_server_is_killed(undisturbed, world, tmp_path, effects):
 
         killer = threading.Thread(target=kill)
         killer.start()
-        end, state, there = run(path, tmp_path / "home", *OPTIONS, f"lab={{server: '{lab.url}'}}")
-        killer.join()
-        with again[0]:
+        try:
+            end, state, there = run(path, tmp_path / "home", *OPTIONS, f"lab={{server: '{lab.url}'}}")
             assert end[0] == "done"
             assert not state.questions
             same(there, rows, world)
+        finally:
+            killer.join()
+            for process in again:
+                process.__exit__()
     ledger = Ledger(tmp_path / "home")
     assert ledger.campaign("electrolyte-sintering")["state"] == "done"
     ledger.close()
+
+
+def test_a_server_without_its_world_ends_and_says_so(tmp_path, campaigns):
+    serve = [sys.executable, "-m", "sdl.cli", "world", "serve", str(tmp_path / "w.jsonl"), "--seed", "1"]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as serving:
+        try:
+            port = int(re.search(r"127\.0\.0\.1:(\d+)", serving.stdout.readline()).group(1))
+            with LabProcess(tmp_path, campaigns, SimpleNamespace(port=port), stderr=subprocess.PIPE) as lab:
+                serving.kill()
+                assert lab.process.wait(30) == 1
+                said = lab.process.stderr.read()
+                assert "the world's process is gone, and virtual time with it: start it again, then this server" in said
+                lab.process.stderr.close()
+        finally:
+            serving.kill()
 
 
 def test_virtual_time_needs_a_world_of_its_own(tmp_path, campaigns):

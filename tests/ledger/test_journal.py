@@ -205,6 +205,36 @@ def test_a_disk_that_fails_under_a_write_keeps_nothing_of_it(ledger):
     assert verify(ledger, "demo").ok
 
 
+@ONLY_SQLITE
+@pytest.mark.parametrize("what", ["removed", "replaced"])
+def test_a_database_that_is_gone_takes_no_rows(ledger, full_home, what):
+    path = ledger.home / "ledger.db"
+    kept = path.rename(path.with_name("kept"))
+    if what == "replaced":
+        shutil.copyfile(full_home / "ledger.db", path)
+    # SQLite itself would write on, into a file that nobody finds any more.
+    with pytest.raises(LedgerError, match=r"was removed or replaced while it was open; nothing was recorded"):
+        ledger.append("demo", 1.0, [CampaignEnded("stopped", "")])
+    kept.replace(path)
+    ledger.append("demo", 1.0, [CampaignEnded("stopped", "")])
+    assert verify(ledger, "demo").ok
+
+
+def test_an_append_with_an_old_epoch_fails(ledger):
+    ledger.append("demo", 1.0, [EpochRaised(2, 1, "h", {})])
+    other = Ledger(ledger.home)
+    with pytest.raises(LedgerError, match="its epoch is 2 already, this process wants 2; nothing was recorded"):
+        other.append("demo", 2.0, [EpochRaised(2, 2, "k", {})])
+    other.append("demo", 2.0, [EpochRaised(3, 2, "k", {})])
+    head = other.head("demo")
+    with pytest.raises(LedgerError, match="its epoch is 3, this process has 2; nothing was recorded"):
+        ledger.append("demo", 3.0, [CampaignEnded("done", "")])
+    assert ledger.head("demo") == head
+    other.append("demo", 3.0, [CampaignEnded("done", "")])
+    other.close()
+    assert verify(ledger, "demo").ok
+
+
 def test_nothing_of_a_failed_batch_is_kept(ledger):
     head = ledger.head("demo")
     with pytest.raises(LedgerError, match="speaks of something that no earlier row recorded"):

@@ -30,7 +30,6 @@ def differ(context, column, made_column, found, wanted):
     def said(type_):
         return type_.compile(dialect=context.dialect).replace("DOUBLE PRECISION", "FLOAT")
 
-    if said(found) != said(wanted): print(said(found), "|", said(wanted))
     return said(found) != said(wanted)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from postgreskit import home_in
+from sqlalchemy import text
 
 from sdl.ledger import (
     CampaignCreated,
@@ -28,6 +31,7 @@ from sdl.ledger import (
     VersionRecorded,
     canonical,
 )
+from sdl.ledger.tables import metadata
 from sdl.ledger.verify import Head, verify
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -136,10 +140,38 @@ def in_memory(batches: list[list[Event]]) -> Iterator[Ledger]:
         ledger.close()
 
 
+@contextmanager
+def in_postgresql(ledger: Ledger, batches: list[list[Event]]) -> Iterator[Ledger]:
+    with ledger.writing() as connection:
+        connection.execute(text("ALTER TABLE journal DISABLE TRIGGER USER"))
+        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)}"))
+        connection.execute(text("ALTER TABLE journal ENABLE TRIGGER USER"))
+    ledger._epochs.clear()
+    for moment, batch in enumerate(batches):
+        ledger.append("demo", float(moment), batch)
+    yield ledger
+
+
+@pytest.fixture(scope="module")
+def kept(request, templates, tmp_path_factory):
+    """A function that writes a life into an empty database: of SQLite in memory, or of PostgreSQL."""
+    if request.param == "sqlite":
+        yield in_memory
+        return
+    _, empty = templates("postgresql", "empty")
+    server = request.getfixturevalue("postgres")
+    url = server.database(empty)
+    ledger = Ledger(home_in(tmp_path_factory.mktemp("kept"), url))
+    yield partial(in_postgresql, ledger)
+    ledger.close()
+    server.drop(url)
+
+
+@pytest.mark.parametrize("kept", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)], indirect=True)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(lives())
-def test_any_life_verifies_and_reads_back(batches):
-    with in_memory(batches) as ledger:
+@given(batches=lives())
+def test_any_life_verifies_and_reads_back(kept, batches):
+    with kept(batches) as ledger:
         head = ledger.head("demo")
         found = verify(ledger, "demo", [Head(*head, "elsewhere")])
         assert found.ok, found.text()

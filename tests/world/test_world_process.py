@@ -202,3 +202,41 @@ def test_the_world_outlives_a_campaign_that_is_killed(write, campaigns, tmp_path
 def test_a_taken_port_is_said(world, tmp_path):
     with pytest.raises(InputError, match="choose another --port"):
         WorldServer(0, tmp_path / "other.jsonl", {}, world.port)
+
+
+def test_a_message_finds_its_receiver_at_the_moment_at_which_it_was_sent(world):
+    """A receiver that was asleep counts as working once that is confirmed, and its clock shows the sender's moment."""
+
+    async def main():
+        sender = await SharedVirtualClock.connect("127.0.0.1", world.port, "sender")
+        receiver = await SharedVirtualClock.connect("127.0.0.1", world.port, "receiver")
+
+        async def sleeper():
+            with receiver.actor():
+                await receiver.sleep(1000.0)
+                return receiver.now()
+
+        asleep = asyncio.ensure_future(sleeper())
+        with sender.actor():
+            await sender.sleep(10.0)
+            assert receiver.now() == VIRTUAL_EPOCH
+            receiver.received()
+            await receiver.confirmed()
+            assert receiver.now() == sender.now() == VIRTUAL_EPOCH + 10.0
+            assert world.time.actors == {"receiver": "works", "sender": "works"}
+            receiver.handled()
+        assert await asleep == VIRTUAL_EPOCH + 1000.0
+        await sender.close()
+        await receiver.close()
+
+    asyncio.run(main())
+
+
+def test_a_world_that_is_gone_confirms_nothing(world):
+    async def main():
+        clock = await SharedVirtualClock.connect("127.0.0.1", world.port, "a")
+        clock._writer.close()
+        with pytest.raises(ClockError, match="the world's process is gone"):
+            await clock.confirmed()
+
+    asyncio.run(main())

@@ -262,6 +262,19 @@ class StaleReadings(GoodPress):
         return {n: replace(r, moment=self._connected) for n, r in (await super().read_state()).items()}
 
 
+class ForgetsForce(GoodPress):
+    """Broken: gives no force while it presses, though its description lists it."""
+
+    breaks = "readings-described"
+
+    async def read_state(self) -> Mapping[str, Reading]:
+        """Leave the force out."""
+        found = dict(await super().read_state())
+        if found["state"].value != "idle":
+            del found["force"]
+        return found
+
+
 class SaysReady(GoodPress):
     """Broken: says idle while it presses."""
 
@@ -446,6 +459,7 @@ BROKEN: tuple[type[GoodPress], ...] = (
     Haphazard,
     AlwaysWell,
     StaleReadings,
+    ForgetsForce,
     SaysReady,
     SlowAbort,
     HollowAbort,

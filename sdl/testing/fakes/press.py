@@ -76,6 +76,7 @@ class GoodPress(Instrument):
 
     nature = "simulated"
     settings_model = FakeSettings
+    readings: ClassVar[Mapping[str, str] | None] = {"state": "dimensionless", "force": "kN"}
     device_class: ClassVar[type[Device]] = Device
     breaks: ClassVar[str] = ""
     """Name of the one rule that a deliberately broken fake breaks."""

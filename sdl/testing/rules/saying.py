@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdl.driver import Health, Reading
 from sdl.driver.instrument import Health as _Health
-from sdl.errors import UnitError
+from sdl.errors import UnitError, listed
 from sdl.testing.bench import Bench, Life
 from sdl.testing.rule import Finding, NotApplicable, rule
 from sdl.units import canonical_unit
@@ -103,6 +103,41 @@ async def _readings(life: Life, when: str) -> list[str]:
         if not -_QUICK <= age <= _QUICK:
             late = f"{age:g} s old" if age > 0 else "from the future"
             wrong.append(f"{when}: {name} is {late} when it is read")
+    return wrong
+
+
+@rule(
+    "readings-described",
+    says="what the description lists under readings is always there, when idle and while an action is under way, in that unit",
+    why="an interlock on a reading is checked against the description before anything moves; a missing one always denies",
+)
+async def readings_described(subject: Subject) -> Finding | None:
+    """See the rule."""
+    listed_ones = subject.description.readings
+    if listed_ones is None:
+        raise NotApplicable("it lists no readings; whether one that an interlock needs is there shows when it is asked")
+    async with Bench(subject) as bench, bench.life() as life:
+        wrong = await _missing(life, listed_ones, "idle")
+        for action, spec in bench.description.actions.items():
+            if wrong:
+                break
+            await life.prepare(action, f"s-{action}")
+            running = life.begin(life.command(action, sample=f"s-{action}"))
+            await life.sleep(0.5 * subject.expected(spec))
+            wrong = await _missing(life, listed_ones, f"during {action}")
+            await life.wait(running, 3.0 * subject.expected(spec) + 60.0)
+            running.task.cancel()
+    return Finding("; ".join(wrong)) if wrong else None
+
+
+async def _missing(life: Life, described: Mapping[str, str], when: str) -> list[str]:
+    given = await life.within(life.instrument.read_state(), _QUICK, "read_state")
+    wrong = []
+    for name, unit in described.items():
+        if name not in given:
+            wrong.append(f"{when}: '{name}' is not there; it gives {listed(given)}")
+        elif canonical_unit(given[name].unit) != canonical_unit(unit):
+            wrong.append(f"{when}: '{name}' is in '{given[name].unit}', described is '{unit}'")
     return wrong
 
 

@@ -38,7 +38,7 @@ def arm(boundaries: Boundaries) -> None:
         boundaries.back()
         return rows
 
-    Ledger.append = noting  # type: ignore[method-assign]
+    Ledger.append = noting  # type: ignore[method-assign, assignment]
     boundaries.around(World, "begin", lambda *_: "effect")
     boundaries.around_async(EmbeddedLab, "execute", "before sending", "after the reply")
     boundaries.around_async(EmbeddedLab, "reconcile", "before reconciling", "after reconciling")

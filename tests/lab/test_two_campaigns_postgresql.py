@@ -1,0 +1,153 @@
+"""Two campaigns, each a process, on one lab server, with ledgers and command log in one PostgreSQL: turns, kills, locks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import labkit
+import pytest
+from labkit import effects, served, until
+from postgreskit import home_in
+
+from sdl.lab.sql_log import SqlLog
+from sdl.ledger import Ledger
+from sdl.ledger.verify import verify
+
+pytestmark = pytest.mark.postgresql
+
+CAMPAIGN = """
+import asyncio, os, sys, uuid
+from pathlib import Path
+from sdl.driver import Command
+from sdl.engine.commands import as_sent, intended, settled
+from sdl.lab.client import RemoteLab
+from sdl.lab.served_plan import served_plan
+from sdl.ledger import CampaignCreated, EpochRaised, Ledger
+from sdl.ledger.queries import table_of
+from sdl.driver import Reply
+from sdl.ledger import CommandIntended
+url, home, name, count = sys.argv[1], Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+
+async def main():
+    ledger = Ledger(home)
+    mine = ledger.own(name)
+    mine.take()
+    if ledger.campaign(name) is None:
+        ledger.append(name, 0.0, [CampaignCreated(0, {})])
+    epoch = ledger.campaign(name)["epoch"] + 1
+    ledger.append(name, 0.0, [EpochRaised(epoch, os.getpid(), "here", {})])
+    lab = RemoteLab(await asyncio.to_thread(served_plan, url, None), name, None, ledger.artefacts.put)
+    await lab.open()
+    await lab.take_over(f"{name}.id", epoch)
+    print("began", flush=True)
+    open_ones = {c["id"] for c in table_of(ledger, "commands", name) if c["state"] == "open"}
+    for row in ledger.rows(name):  # what a dead process left open, as the engine settles it
+        if isinstance(row.event, CommandIntended) and row.event.command in open_ones:
+            reply = await lab.reconcile(as_sent(name, row.event)) or Reply(row.event.command, "not_started")
+            ledger.append(name, 0.0, [settled(reply, "reconciled")])
+    done = sum(c["state"] == "succeeded" for c in table_of(ledger, "commands", name))
+    left = iter(range(done, count))
+
+    async def work(lane):
+        for number in left:  # four at a time: one is always waiting
+            command = Command(str(uuid.uuid4()), name, epoch, number, 0, "oven", "fire", {"hold": 0.005}, (f"{name}-{number}",), 0)
+            ledger.append(name, 0.0, [intended(command, [])])
+            ledger.append(name, 0.0, [settled(await lab.execute(command, begins_sample=True), "reply")])
+
+    await asyncio.gather(*(work(n) for n in range(4)))
+    await lab.close()
+    mine.release()
+    ledger.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def databases(postgres):
+    made = [postgres.database(), postgres.database()]
+    yield made
+    for url in made:
+        postgres.drop(url)
+
+
+def campaign(url: str, home: Path, name: str, count: int) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(CAMPAIGN), url, home, name, str(count)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    return process
+
+
+@pytest.mark.slow
+async def _turns(folder: Path, ledgers, record: dict) -> None:
+    """Let two campaigns work, kill one in the middle, and let both come to their end."""
+    import asyncio
+
+    async with served(folder / "lab") as lab:
+        homes = {name: home_in(folder / name, ledgers) for name in ("a", "b")}
+        running = {name: campaign(lab.url, home, name, 240) for name, home in homes.items()}
+        for process in running.values():
+            await asyncio.to_thread(process.stdout.readline)
+
+        def grants() -> list[str]:
+            started = [r for r in lab.server.log.every() if r.started is not None]
+            return [r.command.campaign for r in sorted(started, key=lambda r: r.started)]
+
+        def joined() -> list[str]:
+            """The grants from the moment on at which both campaigns had one."""
+            found = grants()
+            return found[max(found.index(n) for n in running) :] if set(found) == set(running) else []
+
+        await until(lambda: len(joined()) >= 200, 90.0)
+        record["turns"] = joined()[:200]
+        running["a"].kill()
+        await asyncio.to_thread(running["a"].wait)
+        killed = len(grants())
+        running["a"].stdout.close()
+        running["a"] = campaign(lab.url, homes["a"], "a", 240)
+        for process in running.values():
+            assert await asyncio.to_thread(process.wait, 120) == 0
+            process.stdout.close()
+        record["after"] = grants()[killed:]
+        record["open"] = [r for r in lab.server.log.every() if r.state != "finished"]
+        record["busy"] = lab.server.lab.busy()
+
+
+def test_two_campaigns_take_turns_and_kills_leave_nothing_behind(tmp_path, databases, postgres, monkeypatch):
+    import asyncio
+
+    ledgers, commands = databases
+
+    class Elsewhere(SqlLog):
+        def __init__(self, _: str) -> None:
+            super().__init__(commands.render_as_string(hide_password=False))
+
+    monkeypatch.setattr(labkit, "SqlLog", Elsewhere)
+    record: dict = {}
+    begun = time.monotonic()
+    asyncio.run(_turns(tmp_path, ledgers, record))
+    turns = record["turns"]
+    print(json.dumps({"a": turns.count("a"), "b": turns.count("b"), "seconds": round(time.monotonic() - begun, 1)}))
+    assert min(turns.count("a"), turns.count("b")) >= 80  # 40 % of 200
+    assert record["open"] == [] and not any(record["busy"].values())
+    assert set(record["after"]) == {"a", "b"}
+    done = effects(tmp_path / "lab")
+    assert len(done) == len(set(done)) >= 480  # each command once, those of the killed process too
+    assert postgres.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+    for name in ("a", "b"):
+        ledger = Ledger(tmp_path / name)
+        assert verify(ledger, name).ok
+        assert not ledger.is_owned(name)
+        sent = ledger.read(__import__("sqlalchemy").text("SELECT state FROM commands WHERE campaign = '" + name + "'"))
+        assert sum(c["state"] == "succeeded" for c in sent) >= 240
+        assert all(c["state"] in {"succeeded", "not_started"} for c in sent)
+        ledger.close()
