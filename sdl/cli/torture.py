@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdl.artefacts import ArtefactRef
+from sdl.cli import requests as sdl_requests
 from sdl.cli import run as sdl_run
 from sdl.cli.outcome import DONE, FAILED, Output, code_of, complain
+from sdl.clock import make_clock
 from sdl.engine import InlineWorker
+from sdl.engine.commands import as_sent
 from sdl.errors import InputError, SdlError
+from sdl.ledger import Ledger
+from sdl.loop import CampaignState
 from sdl.preflight import check
 from sdl.testing.torture import Subject, Torture, TortureResult
+from sdl.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sdl.ledger import CommandIntended
     from sdl.preflight import Checked
+
+_LATER = 7 * 86400.0
+"""Seconds after the end of an effect at which the oracle looks: long after everything has cooled down."""
 
 
 def torture(
@@ -40,7 +52,7 @@ def torture(
     compare = checked.lab.clock.type == "virtual"
     if not compare:
         output.say("the lab's time is not virtual: runs are not compared with the undisturbed one")
-    subject = Subject.of(checked, runner(file, overrides, simulate=simulate))
+    subject = Subject.of(checked, runner(file, overrides, simulate=simulate), answer=oracle(checked))
     result = Torture(subject, folder, faults=faults, seed=seed, lanes=lanes, compare=compare, say=output.say).run()
     _tell(result, output, compare=compare)
     if result.problems:
@@ -66,12 +78,67 @@ def runner(file: Path, overrides: tuple[str, ...], *, simulate: bool, inline: bo
             sdl_run.ProcessWorker = InlineWorker  # type: ignore[attr-defined, assignment]
         sdl_run._report = lambda *_: None  # noqa: SLF001  in a child of its own
         try:
-            return sdl_run.run_campaign(file, home, None, None, overrides, "local", simulate, Output(as_json=True))
+            return sdl_run.run_campaign(
+                file, home, None, None, overrides, "local", simulate, Output(as_json=True), stays=False
+            )
         except SdlError as error:
             complain(str(error))
             return code_of(error)
 
     return run
+
+
+def oracle(checked: Checked) -> Callable[[Path], int]:
+    """Return what answers a home's open questions as a person would who looks into the furnace: from the world's own record."""
+
+    def answer(home: Path) -> int:
+        ledger = Ledger(home)
+        try:
+            state = CampaignState(ledger.rows(checked.campaign.name))
+        finally:
+            ledger.close()
+        answered = 0
+        for question in state.open_questions():
+            command = next(c.intended for c in state.lost_commands() if c.intended.command == question.command)
+            word, values, files = asyncio.run(_looked(checked, home, command))
+            said = "the world's record says so"
+            wanted = f"{checked.campaign.name}/{question.question}"
+            sdl_requests.answer(wanted, word, values, files, said, "oracle", home, Output(as_json=True))
+            answered += 1
+        return DONE if answered else FAILED
+
+    return answer
+
+
+async def _looked(
+    checked: Checked, home: Path, intended: CommandIntended
+) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return answer, values and files for a command, as the instrument's own simulation tells them once it is over."""
+    plan = checked.lab.instruments[intended.instrument]
+    path = home / "worlds" / f"{checked.campaign.name}.jsonl"
+    world = World(int(checked.lab.world.get("seed", 0)), path, checked.lab.world_settings)
+    try:
+        operation = world.operation(intended.command)
+        if operation is None:
+            return "did-not-happen", (), ()
+        clock = make_clock(checked.lab.clock, operation.over + _LATER)
+        instrument = plan.make(intended.instrument, plan.settings, clock=clock, world=world)
+        kept: list[str] = []
+
+        def keep(name: str, data: bytes, media_type: str) -> ArtefactRef:
+            file = home / "seen" / intended.command / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+            kept.append(f"{name}={file}")
+            return ArtefactRef(name, "", len(data), media_type)
+
+        instrument.store = keep
+        found = await instrument.reconcile(as_sent(checked.campaign.name, intended))
+        if found.state != "done" or found.error is not None:
+            return "discard", (), ()
+        return "done", tuple(f"{name}={value!r}" for name, value in found.values.items()), tuple(kept)
+    finally:
+        world.close()
 
 
 def _require_simulated(checked: Checked) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -123,7 +123,7 @@ async def _serve(plan: LabPlan, folder: Path, door: Door, log: SqlLog, listening
         )
         for name, instrument in plan.instruments.items():
             say(f"  {name}: {instrument.driver}, {instrument.description.nature}")
-        first = [asyncio.ensure_future(e.wait()) for e in (ending, server.failed)]
+        first: list[asyncio.Future[Any]] = [asyncio.ensure_future(e.wait()) for e in (ending, server.failed)]
         if isinstance(clock, SharedVirtualClock):
             first.append(asyncio.ensure_future(_notice(clock, server)))
         await asyncio.wait([*first, running], return_when=asyncio.FIRST_COMPLETED)

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdl.cli.torture import runner
+from sdl.cli.torture import oracle, runner
+from sdl.driver import Reconciled
 from sdl.lab import EmbeddedLab
 from sdl.ledger import CommandSettled, Ledger
 from sdl.ledger.verify import verify
@@ -135,3 +136,30 @@ def test_the_ledger_is_whole_after_torture(tmp_path):
     ledger = Ledger(trial.folder)
     assert verify(ledger, lane.subject.name).findings == ()
     ledger.close()
+
+
+def cannot_reconcile() -> None:
+    """Take the instruments' memory away: none of them can say what became of a command."""
+    from sdl_instruments.ceramics.base import WorldInstrument
+
+    async def unknown(self, command):
+        return Reconciled("unknown")
+
+    WorldInstrument.reconcile = unknown
+
+
+def test_drivers_that_cannot_reconcile_ask_once_for_a_fault_within_the_window(tmp_path):
+    checked = check(CAMPAIGN, overrides=OPTIONS)
+    run = runner(CAMPAIGN, OPTIONS, simulate=False)
+    lane = Lane(Subject.of(checked, run, cannot_reconcile, oracle(checked)), tmp_path)
+    undisturbed, _ = lane.undisturbed()
+    faults = [
+        Fault("kill", "after effect", 1),
+        Fault("kill", "before commit of command.settled", 2),
+        Fault("kill", "after commit of experiment.started", 1),
+    ]
+    trial = lane.trial(0, iter(faults), undisturbed)
+    assert trial.problems == ()
+    assert sum(a.struck for a in trial.attempts) >= 2
+    # Two experiments at once: at most one open irreversible command each at every fault.
+    assert 1 <= trial.verdict.questions <= 2 * sum(a.struck for a in trial.attempts)

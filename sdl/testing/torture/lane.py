@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from sdl.ledger import Row
     from sdl.preflight import Checked
 
-DONE, REFUSED = 0, 2
-"""Exit codes of `sdl run`: the campaign is done; bad input, or another process has it."""
+DONE, REFUSED, WAITING = 0, 2, 3
+"""Exit codes of `sdl run`: the campaign is done; bad input, or another process has it; only a person can bring it on."""
 
 HUNG = 300.0
 """Seconds after which a process counts as hung."""
@@ -39,6 +39,7 @@ class Subject:
         outcomes: that every finished experiment must have.
         reads: (instrument, action) of actions that do no harm when they are repeated.
         sabotage: breaks the victim on purpose, to see whether that is noticed; or None.
+        answer: answers the open questions of a home from the world's record, as a person who looks would; or None.
     """
 
     run: Callable[[Path], int]
@@ -46,9 +47,16 @@ class Subject:
     outcomes: tuple[str, ...]
     reads: frozenset[tuple[str, str]]
     sabotage: Callable[[], None] | None = None
+    answer: Callable[[Path], int] | None = None
 
     @classmethod
-    def of(cls, checked: Checked, run: Callable[[Path], int], sabotage: Callable[[], None] | None = None) -> Subject:
+    def of(
+        cls,
+        checked: Checked,
+        run: Callable[[Path], int],
+        sabotage: Callable[[], None] | None = None,
+        answer: Callable[[Path], int] | None = None,
+    ) -> Subject:
         """Return a campaign that pre-flight has passed as a subject."""
         harmless = frozenset(
             (name, action.name)
@@ -56,7 +64,7 @@ class Subject:
             for action in plan.description.actions.values()
             if action.effect != "irreversible"
         )
-        return cls(run, checked.campaign.name, checked.plan.outcomes, harmless, sabotage)
+        return cls(run, checked.campaign.name, checked.plan.outcomes, harmless, sabotage, answer)
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,8 @@ class Lane:
                 attempts.append(Attempt(fault, "struck" in now[len(noted) :], None, problem))
             if problem is not None:
                 problems.append(problem)
+            if code == WAITING and self._answered(home):
+                continue
             if code == DONE or (fault is None and code is not None):
                 break
             if code is None:
@@ -166,7 +176,17 @@ class Lane:
 
     def finish(self, home: Path) -> int | None:
         """Take what stands in a home to its end; returns the exit code, None where it hung."""
-        return self._wait(self._start(home, None))
+        while (code := self._wait(self._start(home, None))) == WAITING and self._answered(home):
+            pass
+        return code
+
+    def _answered(self, home: Path) -> bool:
+        """Have the open questions answered; returns whether that was done."""
+        answer = self.subject.answer
+        if answer is None:
+            return False
+        pid = victim.fork(lambda: answer(home), None, home / "note", home / "said")
+        return self._wait(pid) == DONE
 
     # --- one process -------------------------------------------------------------------------------------------------
 
