@@ -105,7 +105,7 @@ class ExperimentRecord:
 
     @property
     def has_begun(self) -> bool:
-        """Whether there is something of it in the lab: its sample has a place or, where the lab names none, a command was carried out."""
+        """Whether something of it is in the lab: its sample has a place or, where the lab names none, a command was sent."""
         if any(c.intended.destination is not None for c in self.commands.values()):
             return bool(self.held)
         return any(c.status not in {"open", "not_started"} for c in self.commands.values())

@@ -223,7 +223,8 @@ class _Checker:
             if action.raw and technique not in action.raw:
                 self.reader.wrong(
                     (*step.where, "analysis"),
-                    f"'{step.analysis}' takes data of {technique}, but '{step.instrument}.{step.action}' gives {listed(action.raw)}",
+                    f"'{step.analysis}' takes data of {technique}, but '{step.instrument}.{step.action}' gives "
+                    f"{listed(action.raw)}",
                 )
             origin = f"analysis '{step.analysis}'"
         else:

@@ -1,7 +1,8 @@
-"""The whole ceramics line in virtual time: the same twice, and the same after having been killed in the middle of shared loads."""
+"""The whole ceramics line in virtual time: the same twice, and the same after being killed in the middle of shared loads."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def test_loads_are_shared_and_positions_hold_one_sample(lane):
     assert sum(len(f.samples) for f in firings) == 9
     # the arm carries one sample at a time
     moves = sorted((e.begins, e.over) for e in effects if e.action == "move")
-    assert all(over <= begins for (_, over), (begins, _) in zip(moves, moves[1:], strict=False))
+    assert all(over <= begins for (_, over), (begins, _) in pairwise(moves))
     assert all(len(e.samples) == 1 for e in effects if e.action == "move")
 
 
