@@ -213,7 +213,7 @@ class Calculation(Instrument):
         doc = (
             f"The function {found.target}, computed in {found.processes} worker process{'es' * (found.processes > 1)}."
         )
-        return Description(driver, cls.nature, {spec.name: spec}, doc, places=found.processes)
+        return Description(driver, cls.nature, {spec.name: spec}, doc, places=found.processes, readings={})
 
     async def connect(self) -> None:
         """Look the function up."""

@@ -334,7 +334,8 @@ class Replay(Instrument):
             duration=read_duration(replay.duration),
             doc="Give what was measured at a point.",
         )
-        return Description(driver, cls.nature, {"measure": spec}, "Looks measured points up in a table.")
+        doc = "Looks measured points up in a table."
+        return Description(driver, cls.nature, {"measure": spec}, doc, readings={})
 
     async def connect(self) -> None:
         """Read the table."""

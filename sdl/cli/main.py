@@ -263,13 +263,16 @@ def torture(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the choice of faults.")] = 0,
     lanes: Annotated[int, typer.Option("--lanes", min=1, help="Campaigns at once.")] = 1,
     keep: Annotated[Path | None, typer.Option("--keep", help="New folder in which all homes are kept.")] = None,
+    served: Annotated[
+        bool, typer.Option("--served", help="The lab is a process of its own; it and the network are tortured too.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Kill a simulated campaign again and again, and see whether anything happens twice or is lost."""
     from sdl.cli.torture import torture as run
 
     out = Output(as_json=json)
-    _finish(lambda: run(file, tuple(set_ or ()), simulate, faults, seed, lanes, keep, out), out)
+    _finish(lambda: run(file, tuple(set_ or ()), simulate, faults, seed, lanes, keep, out, served=served), out)
 
 
 @drivers_app.callback()

@@ -254,6 +254,7 @@ class $Class(Instrument):
 
     nature = "real"
     settings_model = ${Class}Settings
+    readings = {"state": "dimensionless", "temperature": "degC"}  # always there: interlocks can rely on them
     simulator = "simulated_$name"
 
     def __init__(self, name: str, settings: DriverSettings, *, clock: Clock, world: World | None = None) -> None:

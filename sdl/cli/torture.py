@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +20,17 @@ from sdl.errors import InputError, SdlError
 from sdl.ledger import Ledger
 from sdl.loop import CampaignState
 from sdl.preflight import check
-from sdl.testing.torture import Subject, Torture, TortureResult
+from sdl.testing.torture import Lane, Subject, Torture, TortureResult, harmless
 from sdl.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sdl.ledger import CommandIntended
     from sdl.preflight import Checked
+    from sdl.testing.torture.faults import Process
+    from sdl.testing.torture.house import ServedSubject
+    from sdl.testing.torture.run import AnyLane
 
 _LATER = 7 * 86400.0
 """Seconds after the end of an effect at which the oracle looks: long after everything has cooled down."""
@@ -41,8 +45,22 @@ def torture(
     lanes: int,
     keep: Path | None,
     output: Output,
+    *,
+    served: bool = False,
 ) -> int:
-    """Torture a campaign; returns 0 where nothing happened that must not."""
+    """Torture a campaign; returns 0 where nothing happened that must not.
+
+    Args:
+        file: the campaign file.
+        overrides: `path=value` of `--set`.
+        simulate: whether simulators stand in for real instruments.
+        faults: how many are to strike.
+        seed: of their choice.
+        lanes: campaigns at once.
+        keep: folder in which everything is kept, or None.
+        output: where things are said.
+        served: whether the lab is served by a process of its own, which is tortured too.
+    """
     checked = check(file, overrides=overrides, simulate=simulate)
     _require_simulated(checked)
     folder = keep or Path(tempfile.mkdtemp(prefix="sdl-torture-"))
@@ -52,8 +70,13 @@ def torture(
     compare = checked.lab.clock.type == "virtual"
     if not compare:
         output.say("the lab's time is not virtual: runs are not compared with the undisturbed one")
-    subject = Subject.of(checked, runner(file, overrides, simulate=simulate), answer=oracle(checked))
-    result = Torture(subject, folder, faults=faults, seed=seed, lanes=lanes, compare=compare, say=output.say).run()
+    make: Callable[[Path], AnyLane]
+    if served:
+        make = _served_lane(checked, file, overrides)
+    else:
+        subject = Subject.of(checked, runner(file, overrides, simulate=simulate), answer=oracle(checked))
+        make = partial(Lane, subject)
+    result = Torture(make, folder, faults=faults, seed=seed, lanes=lanes, compare=compare, say=output.say).run()
     _tell(result, output, compare=compare)
     if result.problems:
         output.say(f"\nhomes, journals and output of all campaigns are kept in {folder}")
@@ -61,6 +84,48 @@ def torture(
     if keep is None:
         shutil.rmtree(folder)
     return DONE
+
+
+def _served_lane(checked: Checked, file: Path, overrides: tuple[str, ...]) -> Callable[[Path], AnyLane]:
+    if checked.lab.clock.type != "virtual":
+        raise InputError(
+            f"torture of a served lab needs virtual time, but lab '{checked.lab.name}' has {checked.lab.clock.type} time; "
+            "write clock: {type: virtual} in the lab file"
+        )
+    try:
+        from sdl.testing.torture.served import ServedLane
+    except ImportError as error:
+        raise InputError(f"a lab server needs the extra sdl[server] ({error}); install it") from error
+    return partial(ServedLane, served_subject(checked, file, overrides))
+
+
+def served_subject(
+    checked: Checked,
+    file: Path,
+    overrides: tuple[str, ...],
+    *,
+    inline: bool = False,
+    sabotage: Mapping[Process, Callable[[], None]] | None = None,
+) -> ServedSubject:
+    """Return a campaign whose own lab is to be served by a process of its own.
+
+    Args:
+        checked: the campaign with its lab, as pre-flight left it.
+        file: the campaign file.
+        overrides: `path=value` of `--set`; those of the lab count for the served one.
+        inline: as of `runner`.
+        sabotage: breaks a process on purpose, to see whether that is noticed.
+    """
+    from sdl.testing.torture.house import ServedSubject
+
+    own = tuple(o for o in overrides if o.partition("=")[0].split(".")[0].strip() != "lab")
+
+    def run(home: Path, url: str) -> int:
+        return runner(file, (*own, f"lab={{server: '{url}'}}"), simulate=False, inline=inline)(home)
+
+    answer = oracle(checked, lambda home: home / "world.jsonl")
+    outcomes, reads = checked.plan.outcomes, harmless(checked)
+    return ServedSubject(run, checked.campaign.name, outcomes, reads, checked.lab, sabotage or {}, answer)
 
 
 def runner(file: Path, overrides: tuple[str, ...], *, simulate: bool, inline: bool = False) -> Callable[[Path], int]:
@@ -88,8 +153,14 @@ def runner(file: Path, overrides: tuple[str, ...], *, simulate: bool, inline: bo
     return run
 
 
-def oracle(checked: Checked) -> Callable[[Path], int]:
-    """Return what answers a home's open questions as a person would who looks into the furnace: from the world's own record."""
+def oracle(checked: Checked, record: Callable[[Path], Path] | None = None) -> Callable[[Path], int]:
+    """Return what answers a home's open questions as a person would who looks into the furnace: from the world's own record.
+
+    Args:
+        checked: the campaign with its lab.
+        record: home → the world's record; where the campaign's own process keeps it by default.
+    """
+    path_of = record or (lambda home: home / "worlds" / f"{checked.campaign.name}.jsonl")
 
     def answer(home: Path) -> int:
         ledger = Ledger(home)
@@ -100,7 +171,7 @@ def oracle(checked: Checked) -> Callable[[Path], int]:
         answered = 0
         for question in state.open_questions():
             command = next(c.intended for c in state.lost_commands() if c.intended.command == question.command)
-            word, values, files = asyncio.run(_looked(checked, home, command))
+            word, values, files = asyncio.run(_looked(checked, home, path_of(home), command))
             said = "the world's record says so"
             wanted = f"{checked.campaign.name}/{question.question}"
             sdl_requests.answer(wanted, word, values, files, said, "oracle", home, Output(as_json=True))
@@ -111,11 +182,10 @@ def oracle(checked: Checked) -> Callable[[Path], int]:
 
 
 async def _looked(
-    checked: Checked, home: Path, intended: CommandIntended
+    checked: Checked, home: Path, path: Path, intended: CommandIntended
 ) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """Return answer, values and files for a command, as the instrument's own simulation tells them once it is over."""
     plan = checked.lab.instruments[intended.instrument]
-    path = home / "worlds" / f"{checked.campaign.name}.jsonl"
     world = World(int(checked.lab.world.get("seed", 0)), path, checked.lab.world_settings)
     try:
         operation = world.operation(intended.command)
@@ -154,9 +224,9 @@ def _require_simulated(checked: Checked) -> None:
 
 def _tell(result: TortureResult, output: Output, *, compare: bool) -> None:
     data = result.as_json()
-    output.say(f"\n{'fault':<12} {'where':<40} {'struck':>6}")
-    for (kind, boundary), number in sorted(result.struck.items()):
-        output.say(f"{kind:<12} {boundary:<40} {number:>6}")
+    output.say(f"\n{'process':<9} {'fault':<15} {'where':<44} {'struck':>6}")
+    for (process, kind, boundary), number in sorted(result.struck.items()):
+        output.say(f"{process:<9} {kind:<15} {boundary:<44} {number:>6}")
     output.say(f"\n{'faults':<44} {data['faults']:>6}   in {data['campaigns']} campaigns, {result.seconds:.0f} s")
     for key in ("executed_twice", "lost", "observations_missing", "observations_doubled", "questions"):
         output.say(f"{key.replace('_', ' '):<44} {data[key]:>6}")
@@ -164,6 +234,8 @@ def _tell(result: TortureResult, output: Output, *, compare: bool) -> None:
         output.say(f"{'campaigns equal to the undisturbed one':<44} {data['campaigns_equal_to_undisturbed']:>6}")
     if result.median_resume is not None:
         output.say(f"{'median time to resume / s':<44} {result.median_resume:>6.2f}")
+        for process, seconds in result.median_resumes.items():
+            output.say(f"{f'  of the {process} / s':<44} {seconds:>6.2f}")
     for problem in result.problems:
         output.say(f"PROBLEM {problem}")
     output.emit(data)

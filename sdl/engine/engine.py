@@ -375,7 +375,10 @@ class Engine:
                 await self.hooks.round_over(self.view())
                 return
             if (load := self._loads.pop(number, None)) is not None:
-                await self._send(load)
+                if self._starts_nothing:  # said since the load was formed: nothing of it has left this process
+                    self._settled(Reply(load.id, "not_started", error="withdrawn before it was sent"), "reply")
+                else:
+                    await self._send(load)
                 continue
             decision = next_step(self.plan, record, self.state.approved)
             match decision:
@@ -550,7 +553,8 @@ class Engine:
             for record in members:
                 if record.sample not in reply.failed_samples:
                     events += self._observations(record, step, reply.command, _estimates(reply.values, step))
-        if reply.status == "unknown" and not may_follow(step, first):
+        # One who may not send it again asks for all: the answer settles the command for everybody who shares it.
+        if reply.status == "unknown" and not all(may_follow(step, r) for r in members):
             ask = Ask(step, "command", replace(last, settled=row), "")
             labels = "; ".join(self._label(r.number) for r in members)
             events.append(questions.opened(self.state, ask, first.number, labels, self.ask_again_after))

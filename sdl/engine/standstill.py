@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 def is_kept(plan: Plan, state: CampaignState, lost: CommandState) -> bool:
     """Tell whether an instrument is kept for a command of which nobody knows: not where it may simply be sent again."""
-    record = state.experiments[lost.intended.experiment]
-    return record.rejected is not None or not may_go_on(plan.step(lost.intended.step), record)
+    step = plan.step(lost.intended.step)
+    records = (state.experiments[n] for n in state.members(lost.intended.command))
+    return any(r.rejected is not None or not may_go_on(step, r) for r in records)
 
 
 def stuck(plan: Plan, state: CampaignState, lab: Lab, live: Collection[int]) -> list[str]:

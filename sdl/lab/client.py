@@ -51,6 +51,10 @@ _URGENT = 30.0
 _BEAT = 5.0
 """Real seconds between two signs of life. Chosen."""
 
+_FAREWELL = 10.0
+"""Real seconds that the server has, when a campaign ends, to hear what people told of commands and samples. Chosen: a request
+takes milliseconds, and who ends a campaign does not wait for a server that is gone."""
+
 _TROUBLE = (httpx.HTTPError, NotNowError, LabError, ProtocolError)
 """What may come of asking a server once."""
 
@@ -98,6 +102,7 @@ class RemoteLab:
         self._open: set[str] = set()
         self._to_ask: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._telling: set[asyncio.Task[Any]] = set()
         self._beating: asyncio.Task[None] | None = None
 
     # --- the interface of every lab ----------------------------------------------------------------------------------
@@ -119,6 +124,14 @@ class RemoteLab:
         """Say goodbye; the lab goes on."""
         if self._beating is not None:
             self._beating.cancel()
+        if self._telling:
+            # Else an instrument would be held for good: a campaign that is done tells nothing at a next start.
+            _, untold = await asyncio.wait(self._telling, timeout=_FAREWELL)
+            if untold:
+                self._server.say(
+                    f"the lab server at {self.url} was not told what a person answered: an instrument may still be held there; "
+                    "run the same command again when it answers"
+                )
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -174,7 +187,7 @@ class RemoteLab:
         """
         kept = {command for command, _ in commands}
         for command in sorted(self.lost - kept):
-            self._spawn(partial(self.tell_answered, command, "unknown"))
+            self._tell(partial(self.tell_answered, command, "unknown"))
 
     def locate(self, samples: Mapping[str, Sequence[str]]) -> None:
         """Do nothing: the server's own log says where samples are."""
@@ -182,11 +195,11 @@ class RemoteLab:
 
     def answered(self, command: Command, status: str) -> None:
         """Tell the server what a person said of a command of which nobody knew."""
-        self._spawn(lambda: self.tell_answered(command.id, status))
+        self._tell(lambda: self.tell_answered(command.id, status))
 
     def cleared(self, sample: str) -> None:
         """Tell the server that a person took a sample out of the lab."""
-        self._spawn(lambda: self.tell_cleared(sample))
+        self._tell(lambda: self.tell_cleared(sample))
 
     async def tell_answered(self, command: str, status: str) -> None:
         """Tell what a person said of a command, and return when the server knows; said again it changes nothing."""
@@ -440,6 +453,12 @@ class RemoteLab:
             await asyncio.sleep(_BEAT)
             with contextlib.suppress(*_TROUBLE):  # commands under way tell the trouble
                 await self._server.once("POST", f"/campaigns/{self._campaign}/here", {"epoch": self._epoch})
+
+    def _tell(self, work: Callable[[], Awaitable[Any]]) -> None:
+        """Tell the server what it must know even where the campaign ends right after."""
+        task = self._spawn(work)
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
 
     def _spawn(self, work: Callable[[], Awaitable[Any]]) -> asyncio.Task[Any]:
         async def guarded() -> Any:  # noqa: ANN401

@@ -286,7 +286,7 @@ class EmbeddedLab:
         self.log.started(command.id, self.clock.now())
         started, began = self.clock.now(), self.clock.elapsed()
         self._when_started(command, started)
-        watch = self.interlocks.watch(command, spec, self._interrupt)
+        watch = self.interlocks.watch(command, spec, self._interrupt, started)
         task = asyncio.ensure_future(instrument.perform(command.action, ctx, arguments))
         self._running[command.id] = (command, task)
         status, values, error = "succeeded", {}, None
@@ -421,8 +421,9 @@ class EmbeddedLab:
             now = self.clock.now()
             if not is_told:
                 is_told = True
-                self._when_started(command, now if found.started is None else found.started)
-                watching.append(self.interlocks.watch(command, spec, self._interrupt, at_once=True))
+                began = now if found.started is None else found.started
+                self._when_started(command, began)
+                watching.append(self.interlocks.watch(command, spec, self._interrupt, began, is_found=True))
             # One that is late says the past moment again and again: it is asked at intervals.
             moment = found.ends if found.ends is not None and found.ends > now else now + _POLL
             nap = asyncio.ensure_future(self.clock.sleep_until(moment, (command.experiment, command.step)))

@@ -135,20 +135,24 @@ class Interlocks:
             del self._naps[command.id]
         return True
 
-    def watch(self, command: Command, spec: ActionSpec, stop: Stop, *, at_once: bool = False) -> Watch | None:
+    def watch(
+        self, command: Command, spec: ActionSpec, stop: Stop, began: float, *, is_found: bool = False
+    ) -> Watch | None:
         """Look at a running command's readings again and again; None where nothing is required.
 
         Args:
             command: which runs.
             spec: of its action.
             stop: called where a reading no longer allows it.
-            at_once: whether the first look comes now, for a command that a dead process began.
+            began: the moment from which looks count, s since 1970 of lab time.
+            is_found: whether a dead process began it. Then the first look comes now; but in virtual time, which stood still
+                meanwhile, at the moment at which it would have come.
         """
         requirements = self.of(command)
         if not requirements:
             return None
         every = self._every(requirements, _expected(spec, command.arguments))
-        return Watch(command, self, requirements, every, stop, at_once=at_once)
+        return Watch(command, self, requirements, every, stop, began, at_once=is_found)
 
     def _every(self, requirements: Sequence[Requirement], span: float) -> float:
         """Return the seconds of lab time between two looks within a span of so many seconds."""
@@ -211,6 +215,7 @@ class Watch:
         requirements: Sequence[Requirement],
         every: float,
         stop: Stop,
+        began: float,
         *,
         at_once: bool,
     ) -> None:
@@ -220,6 +225,7 @@ class Watch:
         self._requirements = requirements
         self._every = every
         self._stop = stop
+        self._began = began
         self._violated: str | None = None
         self._report = ""
         self._over = self._clock.event()
@@ -230,9 +236,16 @@ class Watch:
 
     async def _run(self, *, at_once: bool) -> None:
         key = (self._command.experiment, self._command.step)
+        virtual = self._clock.settings.type == "virtual"
+        looks = max(0, int((self._clock.now() - self._began) / self._every))
         try:
             while True:
-                if not at_once:
+                looks += 1
+                if virtual:  # at the same moments whether or not a process died in between
+                    await self._clock.sleep_until(self._began + looks * self._every, key)
+                elif (
+                    not at_once
+                ):  # by the monotonic clock: a correction of the wall clock must not keep a look from coming
                     await self._clock.sleep(self._every, key)
                 at_once = False
                 unmet = await self._interlocks._unmet(self._requirements)  # noqa: SLF001  two halves of one thing

@@ -121,7 +121,8 @@ class InstrumentQueue:
 
     def _let_in(self) -> None:
         while self._free > 0 and not self._reserved:
-            ready = [w for w in self._waiting if self._has_room(w.claim)]
+            # One that was cancelled stands here until its task gets to run; a turn given to it would never come back.
+            ready = [w for w in self._waiting if not w.turn.done() and self._has_room(w.claim)]
             if not ready:
                 return
             place = min(ready, key=lambda w: (w.begins_sample, self._last_turn.get(w.campaign, 0), w.arrival))

@@ -113,7 +113,9 @@ class LabServer:
         if self._shared is not None:
             self._hold_time(self._shared)
         if any(p.safe_after is not None for p in self.plan.instruments.values()):
-            self._watching = asyncio.create_task(Watch(self.lab, self.presence, self._name, self._last_user).run())
+            self._watching = asyncio.create_task(
+                Watch(self.lab, self.presence, self._name, self._last_user, self._send_away).run()
+            )
 
     def stop(self) -> list[str]:
         """Accept nothing more and start nothing more; returns what is still under way, in words."""
@@ -188,7 +190,10 @@ class LabServer:
     def withdraw(self, campaign: str, epoch: int) -> int:
         """Send away every command of a campaign that waits for an instrument; returns how many."""
         self.here(campaign, epoch)
-        waiting = [j for j in self._jobs.values() if j.command.campaign == campaign and self._is_waiting(j)]
+        return self._send_away(lambda c: c.campaign == campaign)
+
+    def _send_away(self, wanted: Callable[[Command], bool]) -> int:
+        waiting = [j for j in self._jobs.values() if wanted(j.command) and self._is_waiting(j)]
         for job in waiting:
             job.is_withdrawn = True
             if job.task is not None:
@@ -196,8 +201,10 @@ class LabServer:
         return len(waiting)
 
     async def abort(self, campaign: str, epoch: int) -> None:
-        """Abort every running command of a campaign; those of others go on."""
+        """Abort every running command of a campaign, and send away those that wait; those of others go on."""
         self.here(campaign, epoch)
+        # First those that wait: the next one would begin as soon as the one before it is stopped.
+        self._send_away(lambda c: c.campaign == campaign)
         await self.lab.abort(lambda c: c.campaign == campaign)
 
     async def safe_state(self, campaign: str, epoch: int) -> dict[str, SafeReport]:

@@ -28,15 +28,22 @@ class Watch:
         presence: which campaigns are there.
         name_of: campaign id → its name, for people.
         last_user: instrument → the campaign that used it last, as far as that is known at the start.
+        send_away: answers those commands as not started that wait for an instrument and are wanted; returns how many.
     """
 
     def __init__(
-        self, lab: EmbeddedLab, presence: Presence, name_of: Callable[[str], str], last_user: dict[str, str]
+        self,
+        lab: EmbeddedLab,
+        presence: Presence,
+        name_of: Callable[[str], str],
+        last_user: dict[str, str],
+        send_away: Callable[[Callable[[Command], bool]], int],
     ) -> None:
         self._lab = lab
         self._presence = presence
         self._name_of = name_of
         self._last_user = last_user
+        self._send_away = send_away
         self._safe: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -66,6 +73,8 @@ class Watch:
             def its(command: Command) -> bool:
                 return command.instrument == name and command.campaign == user
 
+            # Else the next one that it had sent would begin as soon as this one is stopped.
+            self._send_away(its)
             with contextlib.suppress(Exception):  # said by the report below
                 await self._lab.abort(its)
             for what, report in (await self._lab.safe_state([name])).items():

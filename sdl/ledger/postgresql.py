@@ -258,7 +258,8 @@ class CampaignLock:
     def release(self) -> None:
         """Let the lock go; the server does so by itself when the connection ends."""
         with self._using:
-            self._held.pop(self._campaign, None)
+            if self._held.get(self._campaign) is self:
+                del self._held[self._campaign]
             connection, self._connection = self._connection, None
             if connection is not None:
                 with suppress(SQLAlchemyError):

@@ -204,7 +204,7 @@ class CampaignState:
             case CommandLate() as event:
                 self.late[event.command] = event
             case CommandSettled() as event:
-                for experiment, step in self._by_command[event.command]:
+                for experiment, step in self._sharing(event.command):
                     record = self.experiments[experiment]
                     settled = _of_sample(event, record.sample)
                     self._command(experiment, step, replace(record.commands[step], settled=settled))
@@ -254,7 +254,7 @@ class CampaignState:
 
     def _concerned(self, question: QuestionOpened) -> list[int]:
         """Return the experiments that wait for an answer."""
-        sharing = [n for n, _ in self._by_command.get(question.command, [])] if question.about == "command" else []
+        sharing = self.members(question.command) if question.about == "command" else []
         return [n for n in sharing or [question.experiment] if n in self.experiments]
 
     def _answered(self, event: QuestionAnswered) -> None:
@@ -294,8 +294,16 @@ class CampaignState:
         return sum(e.started is not None for e in self.experiments.values())
 
     def members(self, command: str) -> list[int]:
-        """Return the experiments that share a command, in the order of its samples; mostly one."""
-        return [number for number, _ in self._by_command[command]]
+        """Return the experiments that share a command, in the order of its samples; mostly one.
+
+        Those that have sent a newer command for the step since are left out: the old one says nothing of them any more.
+        """
+        return [number for number, _ in self._sharing(command)]
+
+    def _sharing(self, command: str) -> list[tuple[int, int]]:
+        """Return (experiment, step) of everybody for whom a command is the last one of the step."""
+        sharing = self._by_command.get(command, [])
+        return [(n, i) for n, i in sharing if self.experiments[n].commands[i].intended.command == command]
 
     def open_commands(self) -> list[CommandState]:
         """Return the commands of which nobody has said yet what became of them, in the order in which they were sent."""

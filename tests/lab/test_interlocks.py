@@ -404,7 +404,7 @@ def test_what_a_dead_process_began_is_watched_too(arms) -> None:
     reply = run(lab, lambda: lab.reconcile(command()), before=hot)[0]
     assert (reply.status, reply.interlock) == ("failed", True)
     assert "furnace.chamber is 773.15 K" in reply.error
-    assert arms[0].log == [(0.0, "aborted"), (0.0, "safe")]
+    assert arms[0].log == [(30.0, "aborted"), (30.0, "safe")]
     lab = make(COOL)
     reply = run(lab, lambda: lab.reconcile(command()))[0]
     assert (reply.status, reply.interlock, lab.clock.now()) == ("succeeded", False, 3600.0)
@@ -421,3 +421,30 @@ def test_commands_at_work_at_once_share_one_reading(arms) -> None:
 
     run(lab, ask)
     assert found == [1]
+
+
+def test_in_virtual_time_looks_come_at_the_same_moments_after_a_restart(arms) -> None:
+    class Told(Arm):
+        async def reconcile(self, command: Command) -> Reconciled:
+            return Reconciled("running", started=-100.0, ends=3600.0)
+
+    lab = make(COOL, arm=Told)
+    run(lab, lambda: lab.reconcile(command()), before=lambda: setattr(lab.instruments["furnace"], "at", 500.0))
+    assert arms[0].log == [(20.0, "aborted"), (20.0, "safe")]  # every 30 s from the moment at which it began
+
+
+def test_in_real_time_what_a_dead_process_began_is_looked_at_at_once(arms) -> None:
+    class Running(Arm):
+        async def reconcile(self, command: Command) -> Reconciled:
+            return Reconciled("running", ends=self.clock.now() + 3600.0)
+
+    lab = make(COOL, arm=Running, clock=RealClock())
+    began = lab.clock.now()
+
+    class Never(RealClock):
+        async def sleep(self, seconds: float, key: Any = (0, 0)) -> None:
+            raise AssertionError("it waited before it looked")
+
+    lab.interlocks.clock = Never()
+    run(lab, lambda: lab.reconcile(command()), before=lambda: setattr(lab.instruments["furnace"], "at", 500.0))
+    assert [what for _, what in arms[0].log] == ["aborted", "safe"] and arms[0].log[0][0] - began < 20.0

@@ -260,6 +260,65 @@ def test_an_instrument_that_asks_for_it_is_made_safe_when_its_campaign_is_gone(t
     assert "oven: safe state confirmed: heater off" in caplog.text
 
 
+def test_what_a_campaign_that_is_gone_had_sent_does_not_begin_after_the_instrument_was_made_safe(tmp_path, caplog):
+    async def main():
+        async with served(tmp_path, plan=plan_of(safe_after={"oven": 0.3})) as lab:
+            gone = await lab.client()
+            firings = await _two_firings(lab, gone, tmp_path)
+            for firing in firings:
+                firing.cancel()
+            gone._beating.cancel()
+            await until(lambda: "safe state confirmed" in caplog.text)
+            await until(lambda: lab.server.log.record("g").state == "finished")
+            assert lab.server.log.record("f").reply.status == "aborted"
+            assert lab.server.log.record("g").reply.status == "not_started"
+            assert effects(tmp_path) == ["f"]
+            await gone.close()
+
+    asyncio.run(main())
+
+
+def test_an_abort_lets_nothing_begin_that_waits(tmp_path):
+    async def main():
+        async with served(tmp_path) as lab:
+            client = await lab.client()
+            firings = await _two_firings(lab, client, tmp_path)
+            await client.abort()  # it came before the request that withdraws what waits
+            replies = await asyncio.gather(*firings)
+            assert [r.status for r in replies] == ["aborted", "not_started"]
+            assert effects(tmp_path) == ["f"]
+            await client.close()
+
+    asyncio.run(main())
+
+
+async def _two_firings(lab, client, folder):
+    """Send two firings; the second waits for the first."""
+
+    def sent(id_, number):
+        firing = command(id_, with_={"hold": 600.0}, experiment=number, samples=(id_,))
+        return asyncio.create_task(client.execute(firing, True))
+
+    first = sent("f", 1)
+    await until(lambda: effects(folder) == ["f"])
+    second = sent("g", 2)
+    await until(lambda: lab.server.log.record("g") is not None)
+    return [first, second]
+
+
+def test_an_answer_reaches_the_server_where_the_campaign_ends_right_after(tmp_path):
+    async def main():
+        async with served(tmp_path) as lab:
+            client = await lab.client()
+            lost = command("m", "arm", "move", with_={"breaks": True})
+            assert (await client.execute(lost, True)).status == "unknown"
+            client.answered(lost, "aborted")
+            await client.close()
+            assert lab.server.log.record("m").answer == "aborted"
+
+    asyncio.run(main())
+
+
 def test_others_fire_on_without_their_campaign(tmp_path):
     async def main():
         async with served(tmp_path, plan=plan_of(safe_after={"blind": 0.1}), clock=RealClock(100.0)) as lab:

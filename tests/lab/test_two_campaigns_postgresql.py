@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -12,11 +13,12 @@ from pathlib import Path
 
 import labkit
 import pytest
-from labkit import effects, served, until
+from labkit import effects, served
 from postgreskit import home_in
 
 from sdl.lab.sql_log import SqlLog
 from sdl.ledger import Ledger
+from sdl.ledger.queries import table_of
 from sdl.ledger.verify import verify
 
 pytestmark = pytest.mark.postgresql
@@ -46,6 +48,7 @@ async def main():
     await lab.open()
     await lab.take_over(f"{name}.id", epoch)
     print("began", flush=True)
+    sys.stdin.readline()
     open_ones = {c["id"] for c in table_of(ledger, "commands", name) if c["state"] == "open"}
     for row in ledger.rows(name):  # what a dead process left open, as the engine settles it
         if isinstance(row.event, CommandIntended) and row.event.command in open_ones:
@@ -56,7 +59,8 @@ async def main():
 
     async def work(lane):
         for number in left:  # four at a time: one is always waiting
-            command = Command(str(uuid.uuid4()), name, epoch, number, 0, "oven", "fire", {"hold": 0.005}, (f"{name}-{number}",), 0)
+            what = ("oven", "fire", {"hold": 0.005}, (f"{name}-{number}",), 0)
+            command = Command(str(uuid.uuid4()), name, epoch, number, 0, *what)
             ledger.append(name, 0.0, [intended(command, [])])
             ledger.append(name, 0.0, [settled(await lab.execute(command, begins_sample=True), "reply")])
 
@@ -78,53 +82,68 @@ def databases(postgres):
 
 
 def campaign(url: str, home: Path, name: str, count: int) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(CAMPAIGN), url, home, name, str(count)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    return process
+
+
+async def _turns(folder: Path, ledgers, read, record: dict) -> None:
+    """Let two campaigns work, kill one in the middle, and let both come to their end."""
+    async with served(folder / "lab") as lab:
+        running: dict[str, subprocess.Popen[str]] = {}
+        try:
+            await _work(lab, folder, ledgers, read, record, running)
+        finally:
+            for process in running.values():
+                process.kill()
+                process.wait()
+                process.stdout.close()
+
+
+async def _work(lab, folder: Path, ledgers, read, record: dict, running: dict) -> None:
+    homes = {name: home_in(folder / name, ledgers) for name in ("a", "b")}
+    running |= {name: campaign(lab.url, home, name, 240) for name, home in homes.items()}
+    for process in running.values():
+        assert await asyncio.to_thread(process.stdout.readline) == "began\n"
+    for process in running.values():
+        process.stdin.close()  # now
+
+    def grants() -> list[str]:
+        return [
+            id_.split(".")[0]
+            for (id_,) in read("SELECT campaign FROM commands WHERE started IS NOT NULL ORDER BY started")
+        ]
+
+    def joined() -> list[str]:
+        """The grants from the moment on at which both campaigns had one."""
+        found = grants()
+        return found[max(found.index(n) for n in running) :] if set(found) == set(running) else []
+
+    last = time.monotonic() + 90.0
+    while len(joined()) < 200:
+        assert time.monotonic() < last, f"{len(grants())} grants"
+        assert all(p.poll() is None for p in running.values()), f"{joined()} grants"
+        await asyncio.sleep(0.5)  # each look reads the whole log
+    record["turns"] = joined()[:200]
+    running["a"].kill()
+    await asyncio.to_thread(running["a"].wait)
+    killed = len(grants())
+    running["a"].stdout.close()
+    running["a"] = campaign(lab.url, homes["a"], "a", 240)
+    running["a"].stdin.close()
+    for process in running.values():
+        assert await asyncio.to_thread(process.wait, 120) == 0
+    record["after"] = grants()[killed:]
+    record["open"] = lab.server.log.unfinished()
+    record["busy"] = lab.server.lab.busy()
 
 
 @pytest.mark.slow
-async def _turns(folder: Path, ledgers, record: dict) -> None:
-    """Let two campaigns work, kill one in the middle, and let both come to their end."""
-    import asyncio
-
-    async with served(folder / "lab") as lab:
-        homes = {name: home_in(folder / name, ledgers) for name in ("a", "b")}
-        running = {name: campaign(lab.url, home, name, 240) for name, home in homes.items()}
-        for process in running.values():
-            await asyncio.to_thread(process.stdout.readline)
-
-        def grants() -> list[str]:
-            started = [r for r in lab.server.log.every() if r.started is not None]
-            return [r.command.campaign for r in sorted(started, key=lambda r: r.started)]
-
-        def joined() -> list[str]:
-            """The grants from the moment on at which both campaigns had one."""
-            found = grants()
-            return found[max(found.index(n) for n in running) :] if set(found) == set(running) else []
-
-        await until(lambda: len(joined()) >= 200, 90.0)
-        record["turns"] = joined()[:200]
-        running["a"].kill()
-        await asyncio.to_thread(running["a"].wait)
-        killed = len(grants())
-        running["a"].stdout.close()
-        running["a"] = campaign(lab.url, homes["a"], "a", 240)
-        for process in running.values():
-            assert await asyncio.to_thread(process.wait, 120) == 0
-            process.stdout.close()
-        record["after"] = grants()[killed:]
-        record["open"] = [r for r in lab.server.log.every() if r.state != "finished"]
-        record["busy"] = lab.server.lab.busy()
-
-
 def test_two_campaigns_take_turns_and_kills_leave_nothing_behind(tmp_path, databases, postgres, monkeypatch):
-    import asyncio
-
     ledgers, commands = databases
 
     class Elsewhere(SqlLog):
@@ -134,7 +153,7 @@ def test_two_campaigns_take_turns_and_kills_leave_nothing_behind(tmp_path, datab
     monkeypatch.setattr(labkit, "SqlLog", Elsewhere)
     record: dict = {}
     begun = time.monotonic()
-    asyncio.run(_turns(tmp_path, ledgers, record))
+    asyncio.run(_turns(tmp_path, ledgers, lambda query: postgres.execute(query, commands), record))
     turns = record["turns"]
     print(json.dumps({"a": turns.count("a"), "b": turns.count("b"), "seconds": round(time.monotonic() - begun, 1)}))
     assert min(turns.count("a"), turns.count("b")) >= 80  # 40 % of 200
@@ -147,7 +166,7 @@ def test_two_campaigns_take_turns_and_kills_leave_nothing_behind(tmp_path, datab
         ledger = Ledger(tmp_path / name)
         assert verify(ledger, name).ok
         assert not ledger.is_owned(name)
-        sent = ledger.read(__import__("sqlalchemy").text("SELECT state FROM commands WHERE campaign = '" + name + "'"))
+        sent = table_of(ledger, "commands", name)
         assert sum(c["state"] == "succeeded" for c in sent) >= 240
         assert all(c["state"] in {"succeeded", "not_started"} for c in sent)
         ledger.close()

@@ -87,7 +87,9 @@ def load(write, drivers):
 
 
 def test_what_is_written_is_what_holds(load):
-    lab = load("{lister.chamber: {at_least: 300 K, at_most: 60 degC, wait: 2 h, max_age: 30 s, every: 5 s, actions: [heat]}, lister.door: {equals: closed}}")
+    lab = load(
+        "{lister.chamber: {at_least: 300 K, at_most: 60 degC, wait: 2 h, max_age: 30 s, every: 5 s, actions: [heat]}, lister.door: {equals: closed}}"
+    )
     chamber, door = lab.instruments["arm"].requires
     assert chamber == Requirement(
         "lister", "chamber", read_quantity("300 K"), read_quantity("60 degC"), None, 7200.0, 30.0, 5.0, ("heat",)
@@ -98,22 +100,35 @@ def test_what_is_written_is_what_holds(load):
 
 
 @pytest.mark.parametrize(
-    "requires", ["{silent.anything: {at_most: 1}}", "{arm.chamber: {at_most: 60 degC}}", "{lister.pressure: {at_least: 900 mbar}}"]
+    "requires",
+    ["{silent.anything: {at_most: 1}}", "{arm.chamber: {at_most: 60 degC}}", "{lister.pressure: {at_least: 900 mbar}}"],
 )
 def test_what_may_be_required(load, requires):
     assert len(load(requires).instruments["arm"].requires) == 1
 
 
 WRONG = [
-    ("{listr.chamber: {at_most: 60 degC}}", "locks.yaml:11:38: lab.instruments.arm.requires.listr.chamber: unknown instrument 'listr' (did you mean 'lister'?)"),
-    ("{lister.chambr: {at_most: 60 degC}}", "lister (driver 'lister') does not say that it always reads 'chambr' (did you mean 'chamber'?); it reads 'chamber', 'door', 'pressure'"),
+    (
+        "{listr.chamber: {at_most: 60 degC}}",
+        "locks.yaml:11:38: lab.instruments.arm.requires.listr.chamber: unknown instrument 'listr' (did you mean 'lister'?)",
+    ),
+    (
+        "{lister.chambr: {at_most: 60 degC}}",
+        "lister (driver 'lister') does not say that it always reads 'chambr' (did you mean 'chamber'?); it reads 'chamber', 'door', 'pressure'",
+    ),
     ("{lister.chamber: {at_most: 60 bar}}", "lister.chamber is read in degC, and 60 bar cannot be compared with that"),
     ("{lister.chamber: {at_most: 60}}", "lister.chamber is read in degC, and 60 cannot be compared with that"),
     ("{lister.chamber: {equals: hot}}", "lister.chamber is read in degC, so it is no word; give at_least or at_most"),
-    ("{deaf.chamber: {at_most: 60 degC}}", "driver 'deaf' of deaf reads nothing (it has no read_state), so deaf.chamber would always be missing"),
+    (
+        "{deaf.chamber: {at_most: 60 degC}}",
+        "driver 'deaf' of deaf reads nothing (it has no read_state), so deaf.chamber would always be missing",
+    ),
     ("{lister.chamber: {at_most: 60 degC, actions: [heet]}}", "unknown action 'heet' of arm (did you mean 'heat'?)"),
     ("{lister.chamber: {at_most: 60 degC, actions: []}}", "an empty list forbids nothing"),
-    ("{lister.chamber: {at_most: 60 degC, actions: heat}}", "must be a list of the instrument's actions, each once, got 'heat'"),
+    (
+        "{lister.chamber: {at_most: 60 degC, actions: heat}}",
+        "must be a list of the instrument's actions, each once, got 'heat'",
+    ),
     ("{lister.chamber: {at_most: 60 degC, actions: [heat, heat]}}", "each once"),
     ("{lister: {at_most: 60 degC}}", "'lister' names no reading: write 'INSTRUMENT.READING'"),
     ("{.chamber: {at_most: 60 degC}}", "names no reading"),
@@ -121,12 +136,24 @@ WRONG = [
     ("{lister.chamber: {}}", "says nothing that must hold: give at_least, at_most, or equals"),
     ("{lister.chamber: {wait: 2 h}}", "says nothing that must hold"),
     ("{lister.chamber: {at_mst: 60 degC}}", "unknown key 'at_mst' (did you mean 'at_most'?)"),
-    ("{lister.chamber: {at_most: hot}}", "'hot' is not a quantity: write a number and a unit, such as '2 g'; write it such as '60 degC'"),
+    (
+        "{lister.chamber: {at_most: hot}}",
+        "'hot' is not a quantity: write a number and a unit, such as '2 g'; write it such as '60 degC'",
+    ),
     ("{lister.chamber: {at_most: .nan}}", "nan is not finite"),
     ("{lister.chamber: {at_most: true}}", "True is neither a number nor a quantity"),
-    ("{lister.chamber: {at_least: 80 degC, at_most: 60 degC}}", "at_least 80 degC is above at_most 60 degC: nothing would ever be allowed"),
-    ("{lister.chamber: {at_least: 80 bar, at_most: 60 degC}}", "at_least is in bar, at_most in degC; both bound one reading"),
-    ("{lister.door: {equals: closed, at_most: 3}}", "a reading is a word (equals) or a number (at_least, at_most), not both"),
+    (
+        "{lister.chamber: {at_least: 80 degC, at_most: 60 degC}}",
+        "at_least 80 degC is above at_most 60 degC: nothing would ever be allowed",
+    ),
+    (
+        "{lister.chamber: {at_least: 80 bar, at_most: 60 degC}}",
+        "at_least is in bar, at_most in degC; both bound one reading",
+    ),
+    (
+        "{lister.door: {equals: closed, at_most: 3}}",
+        "a reading is a word (equals) or a number (at_least, at_most), not both",
+    ),
     ("{lister.door: {equals: 1}}", "equals: must be a word that is read, such as closed, got 1"),
     ("{lister.chamber: {at_most: 60 degC, wait: 2}}", "wait: must be a time such as '10 min', got 2"),
     ("{lister.chamber: {at_most: 60 degC, wait: 2 kg}}", "2 kg cannot be given in s"),
@@ -147,7 +174,10 @@ def test_each_mistake_is_named(load, requires, said):
 def test_one_that_holds_for_nothing_is_refused(load):
     text = TEXT.replace("deaf: {driver: deaf}", "deaf: {driver: deaf, requires: {lister.chamber: {at_most: 60 degC}}}")
     found = load("{}", text)
-    assert "deaf only reads ('look'), so this would hold for nothing; name the actions that need it: actions: [look]" in found
+    assert (
+        "deaf only reads ('look'), so this would hold for nothing; name the actions that need it: actions: [look]"
+        in found
+    )
     named = text.replace("{at_most: 60 degC}", "{at_most: 60 degC, actions: [look]}")
     assert len(load("{}", named).instruments["deaf"].requires) == 1
 
@@ -171,8 +201,16 @@ def test_the_schema_takes_and_refuses_the_same():
 
 
 _plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["60 degC", "2 h", "closed"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["at_most", "at_least", "equals", "wait", "actions", "x"]), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["60 degC", "2 h", "closed"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["at_most", "at_least", "equals", "wait", "actions", "x"]), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from sdl.ledger.verify import verify
 from sdl.preflight import check
 from sdl.testing.torture import Fault, Subject, Torture, every_boundary, judge
 from sdl.testing.torture.lane import Lane
-from sdl.testing.torture.run import planned
+from sdl.testing.torture.planning import planned
 
 CAMPAIGN = Path(__file__).parents[2] / "campaigns" / "electrolyte_sintering.yaml"
 OPTIONS = ("stop={experiments: 4}", "planner={type: sobol}")
@@ -28,7 +29,7 @@ def subject(sabotage=None) -> Subject:
 
 @pytest.mark.slow
 def test_fifty_faults_and_nothing_happens_twice_or_is_lost(tmp_path):
-    result = Torture(subject(), tmp_path, faults=50, lanes=2, seed=7).run()
+    result = Torture(partial(Lane, subject()), tmp_path, faults=50, lanes=2, seed=7).run()
     assert result.problems == []
     assert sum(result.struck.values()) >= 50
     assert all(t.verdict.difference is None for t in result.trials)

@@ -2,8 +2,20 @@
 
 from sdl.testing.torture.every import every_boundary
 from sdl.testing.torture.faults import Fault
-from sdl.testing.torture.lane import Attempt, Subject, Trial
+from sdl.testing.torture.lane import Attempt, Lane, Subject, Trial, harmless
 from sdl.testing.torture.run import Torture, TortureResult
 from sdl.testing.torture.verdict import Verdict, judge
 
-__all__ = ["Attempt", "Fault", "Subject", "Torture", "TortureResult", "Trial", "Verdict", "every_boundary", "judge"]
+__all__ = [
+    "Attempt",
+    "Fault",
+    "Lane",
+    "Subject",
+    "Torture",
+    "TortureResult",
+    "Trial",
+    "Verdict",
+    "every_boundary",
+    "harmless",
+    "judge",
+]

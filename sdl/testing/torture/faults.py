@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sqlite3
@@ -14,10 +15,36 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Kind = Literal["kill", "freeze", "full disk"]
+Process = Literal["campaign", "server", "network"]
+"""Who meets boundaries; `network` is the way between the other two."""
+
+PROCESSES: tuple[Process, ...] = ("campaign", "server", "network")
+"""All of them."""
+
+Kind = Literal[
+    "kill",
+    "freeze",
+    "full disk",
+    "kill both",
+    "drop request",
+    "drop reply",
+    "half reply",
+    "delay request",
+    "delay reply",
+    "double request",
+    "late request",
+    "orphan request",
+]
+
+_ALL_PAGES = 1073741823
+"""Pages that an SQLite database may have unless told otherwise: SQLITE_MAX_PAGE_COUNT before 3.45, and allowed since."""
 
 AT_RANDOM = "at a random time"
 """The boundary of a fault that strikes after a time instead of at a boundary."""
+
+
+FULL = 1.5
+"""Seconds for which the disk of a lab server is full. Chosen: longer than the server waits before it tries again."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +52,19 @@ class Fault:
     """One fault.
 
     Attributes:
-        kind: `kill` (SIGKILL), `freeze` (SIGSTOP until somebody else has tried to take over), `full disk` (the database cannot
-            grow any more).
+        kind: `kill` (SIGKILL), `freeze` (SIGSTOP until somebody else has tried to take over), `full disk` (the database takes
+            nothing any more), `kill both` (campaign and lab server); for those of the network see `proxy`.
         boundary: its name, such as `before command.intended`, or `AT_RANDOM`.
         count: strikes when the boundary is met for this time, from 1.
         seconds: after which it strikes, where at random.
+        process: which one meets the boundary.
     """
 
     kind: Kind
     boundary: str
     count: int = 1
     seconds: float = 0.0
+    process: Process = "campaign"
 
 
 class Boundaries:
@@ -50,24 +79,37 @@ class Boundaries:
         self.fault = fault
         self.note = note
         self.met: Counter[str] = Counter()
-        self.is_full = False
+        self._full_until = -math.inf
         self._began = time.monotonic()
         self._is_back = False
 
-    def meet(self, boundary: str) -> None:
-        """Count a boundary; the fault strikes where it is its time."""
+    @property
+    def is_full(self) -> bool:
+        """Whether the disk takes nothing now."""
+        return time.monotonic() < self._full_until
+
+    def due(self, boundary: str) -> Fault | None:
+        """Count a boundary; returns the fault where it is its time, which is noted."""
         self.met[boundary] += 1
         fault = self.fault
         if fault is None or fault.boundary != boundary or self.met[boundary] != fault.count:
-            return
+            return None
         with self.note.open("a") as file:
             file.write("struck\n")
-        if fault.kind == "kill":
+        return fault
+
+    def meet(self, boundary: str) -> None:
+        """Count a boundary; the fault strikes where it is its time."""
+        fault = self.due(boundary)
+        if fault is None:
+            return
+        if fault.kind in {"kill", "kill both"}:
             os.kill(os.getpid(), signal.SIGKILL)
         elif fault.kind == "freeze":
             os.kill(os.getpid(), signal.SIGSTOP)
         else:
-            self.is_full = True
+            # The disk of a lab server is freed by somebody while it runs; a campaign ends for want of it.
+            self._full_until = time.monotonic() + (FULL if fault.process == "server" else math.inf)
 
     def back(self) -> None:
         """Note how long it took from the start of the process to the first row of its own."""
@@ -75,6 +117,11 @@ class Boundaries:
             self._is_back = True
             with self.note.open("a") as file:
                 file.write(f"back {time.monotonic() - self._began}\n")
+
+    def tell(self) -> None:
+        """Note how often each boundary was met."""
+        with self.note.open("a") as file:
+            file.writelines(f"met {number} {name}\n" for name, number in self.met.items())
 
     def around(self, owner: type, name: str, label: Callable[..., str]) -> None:
         """Make a method meet `before LABEL` and `after LABEL`.
@@ -108,7 +155,12 @@ class Boundaries:
         setattr(owner, name, guarded)
 
 
-def fill_up(connection: sqlite3.Connection) -> None:
-    """Let a database grow no further: SQLite itself then answers as on a full disk."""
-    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+def fill_up(connection: sqlite3.Connection, *, is_full: bool) -> None:
+    """Have SQLite itself refuse every write, as it does on a full disk, or take them again.
+
+    It is told that it may neither grow nor change a page: on a disk that is full its write-ahead log could not grow, and every
+    change is first written there.
+    """
+    pages = connection.execute("PRAGMA page_count").fetchone()[0] if is_full else _ALL_PAGES
     connection.execute(f"PRAGMA max_page_count = {pages}")
+    connection.execute(f"PRAGMA query_only = {int(is_full)}")

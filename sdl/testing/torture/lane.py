@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING
 from sdl.ledger import Ledger
 from sdl.testing.torture import victim
 from sdl.testing.torture.faults import AT_RANDOM, Fault
+from sdl.testing.torture.planning import planned
 from sdl.testing.torture.verdict import Verdict, judge
 from sdl.world import Operation, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    import numpy as np
 
     from sdl.ledger import Row
     from sdl.preflight import Checked
@@ -58,13 +61,17 @@ class Subject:
         answer: Callable[[Path], int] | None = None,
     ) -> Subject:
         """Return a campaign that pre-flight has passed as a subject."""
-        harmless = frozenset(
-            (name, action.name)
-            for name, plan in checked.lab.instruments.items()
-            for action in plan.description.actions.values()
-            if action.effect != "irreversible"
-        )
-        return cls(run, checked.campaign.name, checked.plan.outcomes, harmless, sabotage, answer)
+        return cls(run, checked.campaign.name, checked.plan.outcomes, harmless(checked), sabotage, answer)
+
+
+def harmless(checked: Checked) -> frozenset[tuple[str, str]]:
+    """Return (instrument, action) of all actions of a lab that do no harm when they are repeated."""
+    return frozenset(
+        (name, action.name)
+        for name, plan in checked.lab.instruments.items()
+        for action in plan.description.actions.values()
+        if action.effect != "irreversible"
+    )
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,10 @@ class Lane:
     def __init__(self, subject: Subject, folder: Path) -> None:
         self.subject = subject
         self.folder = folder
+
+    def faults(self, met: Mapping[str, int], rng: np.random.Generator, lane: int, lanes: int) -> Iterator[Fault]:
+        """Yield faults without end, for one lane of several; see `planned`."""
+        return planned(met, rng, lane * len(met) // lanes)
 
     def undisturbed(self) -> tuple[tuple[list[Row], list[Operation]], dict[str, int]]:
         """Run the campaign without faults; returns its records, and how often it met each boundary.

@@ -7,22 +7,30 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from sdl.testing.torture.every import in_lanes
-from sdl.testing.torture.faults import AT_RANDOM, Fault, Kind
-from sdl.testing.torture.lane import Lane, Subject, Trial
+from sdl.testing.torture.lane import Trial
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-    from sdl.ledger import Row
-    from sdl.world import Operation
+    from sdl.testing.torture.faults import Fault, Kind, Process
 
-RANDOM_SHARE, FREEZE_SHARE, DISK_SHARE = 0.10, 0.05, 0.05
-"""Shares of faults that strike at a random time, freeze, or fill the disk; all others kill at a boundary."""
+
+class AnyLane(Protocol):
+    """What takes one campaign after another through faults: with its lab in its own process, or on a lab server."""
+
+    def undisturbed(self) -> tuple[Any, Any]:
+        """Run a campaign without faults; returns its records, and how often it met each boundary."""
+
+    def faults(self, met: Any, rng: np.random.Generator, lane: int, lanes: int) -> Iterator[Fault]:  # noqa: ANN401
+        """Yield faults without end, for one lane of several."""
+
+    def trial(self, number: int, faults: Iterator[Fault], undisturbed: Any) -> Trial:  # noqa: ANN401
+        """Take one campaign through faults until it is done, and judge it."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +39,10 @@ class TortureResult:
 
     Attributes:
         trials: every campaign.
-        met: boundary → how often the undisturbed run met it.
         seconds: wall time.
     """
 
     trials: tuple[Trial, ...]
-    met: Mapping[str, int]
     seconds: float
 
     @property
@@ -45,22 +51,36 @@ class TortureResult:
         return [f"{t.folder}: {p}" for t in self.trials for p in t.problems]
 
     @property
-    def struck(self) -> Counter[tuple[Kind, str]]:
-        """(kind, boundary) → how many faults struck there."""
-        return Counter((a.fault.kind, a.fault.boundary) for t in self.trials for a in t.attempts if a.struck)
+    def struck(self) -> Counter[tuple[Process, Kind, str]]:
+        """(process, kind, boundary) → how many faults struck there."""
+        faults = [a.fault for t in self.trials for a in t.attempts if a.struck]
+        return Counter((f.process, f.kind, f.boundary) for f in faults)
 
     @property
     def median_resume(self) -> float | None:
-        """Median seconds from a start after a fault to the first row of its own."""
+        """Median seconds from a start after a fault to the first row of its own; of a lab server, until it answers."""
         times = [a.resumed for t in self.trials for a in t.attempts if a.resumed is not None]
         return statistics.median(times) if times else None
 
+    @property
+    def median_resumes(self) -> dict[str, float]:
+        """The same for each process that faults struck."""
+        times: dict[str, list[float]] = {}
+        for attempt in (a for t in self.trials for a in t.attempts if a.resumed is not None):
+            times.setdefault(attempt.fault.process, []).append(float(attempt.resumed or 0.0))
+        return {process: statistics.median(found) for process, found in sorted(times.items())}
+
     def as_json(self) -> dict[str, Any]:
-        """Return the counts as JSON data."""
+        """Return the counts as JSON data; what struck lab server and network stands under names of its own."""
+        struck = sorted(self.struck.items())
         return {
             "faults": sum(self.struck.values()),
             "campaigns": len(self.trials),
-            "struck": {f"{kind}, {boundary}": number for (kind, boundary), number in sorted(self.struck.items())},
+            "struck": {f"{kind}, {place}": number for (process, kind, place), number in struck if process == "campaign"},
+            **{
+                f"struck_{other}": {f"{kind}, {place}": number for (process, kind, place), number in struck if process == other}
+                for other in sorted({process for (process, _, _), _ in struck} - {"campaign"})
+            },
             "executed_twice": sum(len(t.verdict.twice) for t in self.trials),
             "lost": sum(len(t.verdict.lost) for t in self.trials),
             "observations_missing": sum(len(t.verdict.missing) for t in self.trials),
@@ -68,6 +88,7 @@ class TortureResult:
             "questions": sum(t.verdict.questions for t in self.trials),
             "campaigns_equal_to_undisturbed": sum(t.verdict.difference is None for t in self.trials),
             "median_seconds_to_resume": self.median_resume,
+            "median_seconds_to_resume_by_process": self.median_resumes,
             "seconds": self.seconds,
             "problems": self.problems,
         }
@@ -77,7 +98,8 @@ class Torture:
     """Tortures a campaign.
 
     Args:
-        subject: what is tortured.
+        make: makes, for a folder, what takes one campaign after another through faults: `partial(Lane, subject)`, or
+            `partial(ServedLane, subject)`.
         folder: for homes, notes and output; it must be empty.
         faults: how many are to strike.
         seed: of their choice.
@@ -88,7 +110,7 @@ class Torture:
 
     def __init__(
         self,
-        subject: Subject,
+        make: Callable[[Path], AnyLane],
         folder: Path,
         *,
         faults: int,
@@ -97,12 +119,12 @@ class Torture:
         compare: bool = True,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        self.subject = subject
         self.folder = folder
         self.faults = faults
         self.seed = seed
         self.lanes = lanes
         self.compare = compare
+        self._make = make
         self._say = say or (lambda _: None)
 
     def run(self) -> TortureResult:
@@ -112,17 +134,15 @@ class Torture:
             RuntimeError: the campaign does not come to its end even without faults, or a lane broke.
         """
         began = time.monotonic()
-        undisturbed, met = Lane(self.subject, self.folder).undisturbed()
-        self._say(f"undisturbed: {len(undisturbed[0])} rows, {len(undisturbed[1])} effects, {len(met)} boundaries")
+        undisturbed, met = self._make(self.folder).undisturbed()
+        self._say(f"undisturbed: done in {time.monotonic() - began:.1f} s")
         shares = [self.faults // self.lanes + (i < self.faults % self.lanes) for i in range(self.lanes)]
         trials = in_lanes(lambda i: self._lane(i, shares[i], met, undisturbed), self.folder, self.lanes)
-        return TortureResult(tuple(trials), met, time.monotonic() - began)
+        return TortureResult(tuple(trials), time.monotonic() - began)
 
-    def _lane(
-        self, lane: int, share: int, met: Mapping[str, int], undisturbed: tuple[list[Row], list[Operation]]
-    ) -> list[Trial]:
-        worker = Lane(self.subject, self.folder / f"lane{lane}")
-        faults = planned(met, np.random.default_rng([self.seed, lane]), lane * len(met) // max(self.lanes, 1))
+    def _lane(self, lane: int, share: int, met: Any, undisturbed: Any) -> list[Trial]:  # noqa: ANN401  the lane's own
+        worker = self._make(self.folder / f"lane{lane}")
+        faults = worker.faults(met, np.random.default_rng([self.seed, lane]), lane, self.lanes)
         trials: list[Trial] = []
         struck = 0
         while struck < share:
@@ -136,30 +156,3 @@ class Torture:
             if not new and len(trials) > 20 + 2 * share:
                 raise RuntimeError("faults do not strike; the campaign is too short for torture")
         return trials
-
-
-def planned(met: Mapping[str, int], rng: np.random.Generator, first: int = 0) -> Iterator[Fault]:
-    """Yield faults without end: every boundary in turn, at one of the first times that it is met after a start.
-
-    Args:
-        met: boundary → how often the undisturbed run met it.
-        rng: source of everything random.
-        first: boundary to begin with.
-    """
-    names = sorted(met)
-    turn = first
-    while True:
-        draw = rng.random()
-        if draw < RANDOM_SHARE:
-            yield Fault("kill", AT_RANDOM, seconds=float(rng.uniform(0.0, 2.0)))
-            continue
-        boundary = names[turn % len(names)]
-        turn += 1
-        # Counts begin anew with every process, and a campaign that has come far meets a boundary seldom.
-        count = int(rng.integers(1, max(2, met[boundary] // 4 + 1)))
-        kind: Kind = "kill"
-        if draw < RANDOM_SHARE + FREEZE_SHARE:
-            kind = "freeze"
-        elif draw < RANDOM_SHARE + FREEZE_SHARE + DISK_SHARE and boundary.startswith("before commit"):
-            kind = "full disk"
-        yield Fault(kind, boundary, count)

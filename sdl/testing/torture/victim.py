@@ -43,17 +43,21 @@ def arm(boundaries: Boundaries) -> None:
     boundaries.around_async(EmbeddedLab, "execute", "before sending", "after the reply")
     boundaries.around_async(EmbeddedLab, "reconcile", "before reconciling", "after reconciling")
     if boundaries.fault is not None and boundaries.fault.kind == "full disk":
-        _watch_disk(boundaries)
+        watch_disk(boundaries)
 
 
-def _watch_disk(boundaries: Boundaries) -> None:
-    """Fill every database of this process up once the fault has struck."""
+def watch_disk(boundaries: Boundaries) -> None:
+    """Let the databases of this process take nothing for as long as the disk is full."""
     from sqlalchemy.engine import Engine
+
+    was_full = False
 
     @event.listens_for(Engine, "begin")
     def _fill(connection: Any) -> None:  # noqa: ANN401  SQLAlchemy's
-        if boundaries.is_full and connection.dialect.name == "sqlite":
-            fill_up(connection.connection.dbapi_connection)
+        nonlocal was_full
+        if connection.dialect.name == "sqlite" and (was_full or boundaries.is_full):
+            was_full = True  # a connection of the pool keeps what it was told until it is told otherwise
+            fill_up(connection.connection.dbapi_connection, is_full=boundaries.is_full)
 
 
 def fork(
@@ -68,6 +72,26 @@ def fork(
         said: where its output goes.
         sabotage: breaks the child on purpose, to see whether that is noticed.
     """
+
+    def suffer() -> int:
+        boundaries = Boundaries(fault if fault is None or fault.boundary != AT_RANDOM else None, note)
+        arm(boundaries)
+        if sabotage is not None:
+            sabotage()
+        code = work()
+        boundaries.tell()
+        return code
+
+    return forked(suffer, said)
+
+
+def forked(work: Callable[[], int], said: Path) -> int:
+    """Run some work in a forked child in a session of its own; returns its pid. No thread may run in the parent.
+
+    Args:
+        work: what the child does; returns its exit code.
+        said: where its output goes.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
@@ -79,13 +103,7 @@ def fork(
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         os.setsid()
-        boundaries = Boundaries(fault if fault is None or fault.boundary != AT_RANDOM else None, note)
-        arm(boundaries)
-        if sabotage is not None:
-            sabotage()
         code = work()
-        with note.open("a") as out:
-            out.writelines(f"met {number} {name}\n" for name, number in boundaries.met.items())
     except BaseException:  # noqa: BLE001  a child ends here whatever happened, and never runs on in its parent's code
         traceback.print_exc()
     finally:
