@@ -396,9 +396,12 @@ def world_serve(
 def lab_serve(
     file: Annotated[Path, typer.Argument(help="The lab file (YAML).", show_default=False)],
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8470,
-    host: Annotated[str, typer.Option("--host", help="Interface to listen at; the loopback one unless stated.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option("--host", help="Interface to listen at; the loopback one unless stated.")
+    ] = "127.0.0.1",
     home: Annotated[
-        Path | None, typer.Option("--home", help="Folder of its log and data [default: $SDL_HOME, else the user data folder].")
+        Path | None,
+        typer.Option("--home", help="Folder of its log and data [default: $SDL_HOME, else the user data folder]."),
     ] = None,
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Let everybody on this machine in, without a token.")
@@ -413,7 +416,8 @@ def lab_serve(
 
 @lab_app.command("status")
 def lab_status(
-    url: Annotated[str, typer.Argument(help="Address, as sdl lab serve printed it.", show_default=False)], json: Json = False
+    url: Annotated[str, typer.Argument(help="Address, as sdl lab serve printed it.", show_default=False)],
+    json: Json = False,
 ) -> None:
     """Show what a lab server's instruments are and do."""
     from sdl.cli.lab import status as show

@@ -231,11 +231,12 @@ def _tell(result: TortureResult, output: Output, *, compare: bool) -> None:
     for key in ("executed_twice", "lost", "observations_missing", "observations_doubled", "questions"):
         output.say(f"{key.replace('_', ' '):<44} {data[key]:>6}")
     if compare:
-        output.say(f"{'campaigns equal to the undisturbed one':<44} {data['campaigns_equal_to_undisturbed']:>6}")
+        equal, compared = data["campaigns_equal_to_undisturbed"], data["campaigns_compared"]
+        output.say(f"{'campaigns equal to the undisturbed one':<44} {equal:>6}   of {compared} that can be compared")
     if result.median_resume is not None:
         output.say(f"{'median time to resume / s':<44} {result.median_resume:>6.2f}")
-        for process, seconds in result.median_resumes.items():
-            output.say(f"{f'  of the {process} / s':<44} {seconds:>6.2f}")
+        for name, seconds in result.median_resumes.items():
+            output.say(f"{f'  of the {name} / s':<44} {seconds:>6.2f}")
     for problem in result.problems:
         output.say(f"PROBLEM {problem}")
     output.emit(data)

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sdl.driver import ArtefactRef, Form, Reply
@@ -173,7 +174,11 @@ class Desk:
         return Taken(
             f"{question.question} answered: {answer}",
             [answered, *engine.settlement(reply, "answered")],
-            [lambda: engine.lab.answered(command, reply.status)],
+            [
+                lambda: engine.lab.answered(command, reply.status),
+                # Who shares it may be waiting for others to send it again with.
+                *(partial(engine.let_go_on, number) for number in engine.state.members(command.id)),
+            ],
         )
 
     # --- the course of the campaign ----------------------------------------------------------------------------------

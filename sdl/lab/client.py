@@ -103,6 +103,7 @@ class RemoteLab:
         self._to_ask: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: set[asyncio.Task[Any]] = set()
+        self._withdrawing: asyncio.Task[Any] | None = None
         self._beating: asyncio.Task[None] | None = None
 
     # --- the interface of every lab ----------------------------------------------------------------------------------
@@ -211,10 +212,13 @@ class RemoteLab:
 
     def withdraw(self) -> None:
         """Send away every command of this campaign that waits for an instrument."""
-        self._spawn(lambda: self._for_campaign("withdraw"))
+        self._withdrawing = self._spawn(lambda: self._for_campaign("withdraw"))
 
     async def abort(self) -> None:
         """Abort every running command of this campaign."""
+        if self._withdrawing is not None and not self._withdrawing.done():
+            # Overtaken by the abort, it would find the next one in the queue begun.
+            await self._for_campaign("withdraw", _URGENT)
         await self._for_campaign("abort", _URGENT)
 
     async def safe_state(self) -> dict[str, SafeReport]:

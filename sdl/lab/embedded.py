@@ -7,6 +7,7 @@ operating-system lock: a dying campaign must not take a firing with it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -45,11 +46,16 @@ if TYPE_CHECKING:
     from sdl.lab.plan import InstrumentPlan, LabPlan
     from sdl.world import World
 
+_log = logging.getLogger("sdl.lab.server")
+
 _SAFE_LIMIT = 60.0
 """Seconds within which an instrument must stop, or say that it is safe; one that does not is reported as not confirmed."""
 
 _POLL = 1.0
 """Seconds of lab time between two questions to an instrument that still runs a dead process's command."""
+
+_AGAIN = 1.0
+"""Real seconds between two attempts to write down that a command starts, while the disk refuses it. Chosen."""
 
 Store = Callable[[str, bytes, str], ArtefactRef]
 
@@ -283,7 +289,7 @@ class EmbeddedLab:
         place = self.plan.instruments[command.instrument].place
         ctx = Context(command, self.clock, self.world, keep, progress or _quiet, self._asker(command), place)
         instrument = self.instruments[command.instrument]
-        self.log.started(command.id, self.clock.now())
+        await self._write_started(command)
         started, began = self.clock.now(), self.clock.elapsed()
         self._when_started(command, started)
         watch = self.interlocks.watch(command, spec, self._interrupt, started)
@@ -325,6 +331,17 @@ class EmbeddedLab:
             failed_samples=dict(ctx.failed) if status == "succeeded" else {},
             interlock=stopped is not None,
         )
+
+    async def _write_started(self, command: Command) -> None:
+        """Write down that the driver is about to be called, as often as it takes: nothing moves before that."""
+        while True:
+            try:
+                self.log.started(command.id, self.clock.now())
+            except LedgerError as error:
+                _log.error("command %s is not begun: %s", command.id, error)
+                await asyncio.sleep(_AGAIN)
+            else:
+                return
 
     def _broken(self, command: Command, spec: ActionSpec, error: Exception) -> tuple[str, str]:
         """Return status and words for an action that ended with an error."""

@@ -201,10 +201,8 @@ class LabServer:
         return len(waiting)
 
     async def abort(self, campaign: str, epoch: int) -> None:
-        """Abort every running command of a campaign, and send away those that wait; those of others go on."""
+        """Abort every running command of a campaign; those of others go on."""
         self.here(campaign, epoch)
-        # First those that wait: the next one would begin as soon as the one before it is stopped.
-        self._send_away(lambda c: c.campaign == campaign)
         await self.lab.abort(lambda c: c.campaign == campaign)
 
     async def safe_state(self, campaign: str, epoch: int) -> dict[str, SafeReport]:
@@ -402,7 +400,13 @@ class LabServer:
         async def progress(fraction: float, message: str) -> None:
             job.fraction, job.message = fraction, message
 
-        job.task = asyncio.create_task(self._run(job, lambda: self.lab.carry_out(command, begins_sample, progress)))
+        async def carry_out() -> Reply:
+            if self._shared is not None:
+                # Messages of one instant come in any order, some of them twice or late: all are here once time could go on.
+                await self._shared.sleep_until(self._shared.now(), (command.experiment, command.step))
+            return await self.lab.carry_out(command, begins_sample, progress)
+
+        job.task = asyncio.create_task(self._run(job, carry_out))
 
     def _settle(self, record: Record) -> None:
         job, command = self._job(record.command, record.begins_sample), record.command

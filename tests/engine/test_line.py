@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -371,3 +372,103 @@ def test_a_person_clears_a_place_and_the_others_go_on(campaign, tmp_path):
     assert outcomes[2][1] == "'line-0003' was taken away; room is free at 'bench'"
     assert state.experiments[3].held == ()
     assert sum(e.state == "done" for e in state.experiments.values()) == 11
+
+
+class _UnknownOnce(Kiln):
+    """Dries samples, and once does not say what became of several of them."""
+
+    is_told: ClassVar[bool] = False
+
+    @action(effect="repeatable", duration="5 h", samples=3)
+    async def fire(
+        self, ctx: Context, temperature: Annotated[float, Unit("degC"), Limits(20, 1400), Role("heats")]
+    ) -> Fired:
+        """Dry samples."""
+        await ctx.sleep(3600 * 5)
+        if len(ctx.samples) > 1 and not type(self).is_told:
+            type(self).is_told = True
+            await asyncio.sleep(0.2)  # somebody acts meanwhile
+            raise OutcomeUnknown("the line is dead")
+        return Fired(temperature)
+
+
+@pytest.mark.parametrize("rejected", [0, -1], ids=["the-first", "the-last"])
+@pytest.mark.parametrize(
+    ("word", "others"), [("discard", "aborted"), ("did-not-happen", "done")], ids=["discard", "did-not-happen"]
+)
+@pytest.mark.parametrize("clock", ["{type: virtual}", "{type: scaled, factor: 50000}"], ids=["virtual", "scaled"])
+def test_one_who_may_not_dry_again_asks_for_all_of_the_load(
+    campaign, drivers, tmp_path, monkeypatch, rejected, word, others, clock
+):
+    drivers(maker=Maker, arm=Arm, kiln=_UnknownOnce, gauge=Gauge)
+    monkeypatch.setattr(_UnknownOnce, "is_told", False)
+    campaign.write_text(campaign.read_text().replace("{wait: 2 h}", "{wait: 24 h}, if_fails: {retry: 1}"))
+    member = {}
+
+    class Rejecting(Person):
+        def recorded(self, rows, view):
+            for row in rows:
+                event = row.event
+                if isinstance(event, CommandIntended) and event.members and not member:
+                    numbers = [event.experiment, *(m[0] for m in event.members)]
+                    member.update(gone=numbers[rejected], others={*numbers} - {numbers[rejected]})
+                    self.ask(view.campaign, "reject", experiment=member["gone"], reason="no")
+            super().recorded(rows, view)
+
+    person = Rejecting(tmp_path / "home", (on(QuestionOpened), "answer", {"question": "Q1", "answer": word}))
+    overrides = ("space.parameters.temperature.values=[1000, 1000.5]", "stop.experiments=3", "concurrency=3")
+    end, state, rows = run(
+        campaign, tmp_path / "home", *overrides, f"lab.clock={clock}", hooks=person, steer=_gives_up_after(30)
+    )
+    assert end[0] == "done"
+    assert {outcome for outcome, _ in person.outcomes()} == {"done"}
+    assert sum(isinstance(r.event, QuestionOpened) for r in rows) == 1
+    assert state.experiments[member["gone"]].state == "aborted"
+    assert {state.experiments[n].state for n in member["others"]} == {others}
+
+
+def _gives_up_after(seconds):
+    def steer(engine):
+        stays(engine)
+        asyncio.get_running_loop().call_later(seconds, engine.stop, "it hangs")
+
+    return steer
+
+
+def test_a_load_that_was_formed_and_not_yet_sent_is_not_sent_after_an_abort(campaign, tmp_path):
+    few = ("stop.experiments=6", "space.parameters.temperature.values=[1000, 1000.5]")
+
+    class StopsAtTheRack(Diary):
+        engine = None
+
+        def recorded(self, rows, view):
+            if sum("rack" in e.held[-1:] for e in view.state.experiments.values()) == 3:
+                self.engine.stop("a test")
+
+    first = StopsAtTheRack()
+    run(campaign, tmp_path / "home", *few, hooks=first, steer=lambda e: setattr(first, "engine", e))
+    before = len(RECORD.fired)
+
+    class Slow(Diary):
+        """An experiment's task takes its time to begin, as in Prefect, and a person aborts meanwhile."""
+
+        engine = None
+
+        async def experiment(self, number, label, carry_out):
+            await asyncio.sleep(0.2)
+            await carry_out()
+
+        def recorded(self, rows, view):
+            if any(isinstance(r.event, CommandIntended) and r.event.action == "fire" for r in rows):
+                asyncio.get_running_loop().call_soon(self.engine.begin_abort, "a person")
+
+    second = Slow()
+    end, state, _ = run(
+        campaign, tmp_path / "home", *few, hooks=second, steer=lambda e: setattr(second, "engine", e)
+    )
+    assert end == ("stopped", "a person")
+    assert len(RECORD.fired) == before
+    assert not list(state.open_commands())
+    end, state, _ = run(campaign, tmp_path / "home", *few)
+    assert end[0] == "done"
+    assert Counter(s for samples, _ in RECORD.fired for s in samples).most_common(1)[0][1] == 1

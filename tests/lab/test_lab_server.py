@@ -278,12 +278,23 @@ def test_what_a_campaign_that_is_gone_had_sent_does_not_begin_after_the_instrume
     asyncio.run(main())
 
 
-def test_an_abort_lets_nothing_begin_that_waits(tmp_path):
+def test_an_abort_does_not_overtake_what_withdraws(tmp_path):
     async def main():
         async with served(tmp_path) as lab:
             client = await lab.client()
             firings = await _two_firings(lab, client, tmp_path)
-            await client.abort()  # it came before the request that withdraws what waits
+            ask, held = client._server.request, asyncio.Event()
+
+            async def first_comes_late(method, path, *args, **options):
+                if path.endswith("/withdraw") and not held.is_set():
+                    held.set()
+                    await until(lambda: lab.server.log.record("f").state == "finished")
+                return await ask(method, path, *args, **options)
+
+            client._server.request = first_comes_late
+            client.withdraw()
+            await held.wait()
+            await client.abort()
             replies = await asyncio.gather(*firings)
             assert [r.status for r in replies] == ["aborted", "not_started"]
             assert effects(tmp_path) == ["f"]
@@ -422,6 +433,33 @@ def test_a_result_is_kept_until_the_disk_takes_it(tmp_path, monkeypatch, caplog)
 
     asyncio.run(main())
     assert caplog.text.count("cannot be kept yet: the disk is full") == 3
+
+
+def test_what_cannot_be_written_down_as_started_waits_for_the_disk_at_its_instrument(tmp_path, monkeypatch, caplog):
+    """Nothing moves before it stands in the log, and nobody need ask for it again once it can be written."""
+    monkeypatch.setattr("sdl.lab.embedded._AGAIN", 0.01)
+
+    async def main():
+        async with served(tmp_path) as lab:
+            client = await lab.client()
+            started, refused = lab.server.log.started, []
+
+            def full(command, moment):
+                if len(refused) < 3:
+                    refused.append(command)
+                    assert effects(tmp_path) == []
+                    raise LedgerError("the disk is full")
+                started(command, moment)
+
+            lab.server.log.started = full
+            replies = await asyncio.gather(*(client.execute(command(i), True) for i in "fg"))
+            assert [r.status for r in replies] == ["succeeded", "succeeded"]
+            assert refused == ["f"] * 3  # it keeps its place before the other
+            assert effects(tmp_path) == ["f", "g"]
+            await client.close()
+
+    asyncio.run(main())
+    assert caplog.text.count("is not begun: the disk is full") == 3
 
 
 def test_what_cannot_be_accepted_is_asked_again_and_not_lost(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -38,7 +39,7 @@ lab:
     furnace:    {driver: simulated_box_furnace}
     pycnometer: {driver: simulated_pycnometer}
 planner: {type: sobol}
-stop: {experiments: 4}
+stop: {experiments: 6}
 """
 
 
@@ -112,13 +113,20 @@ def test_a_campaign_outlives_its_database(postgres, url, file, tmp_path):
         assert process.wait(timeout=120) == 0
     said = "".join(lines)
     assert "is back" in said
-    assert "lost: done (4 experiments were started)" in said
+    assert "lost: done (6 experiments were started)" in said
     assert postgres.url.password not in said
     assert postgres.url.password not in (home / "ledger.url").read_text()
     ledger = Ledger(home_in(home, url))
     assert verify(ledger, "lost").ok
     assert repeated(ledger) == []
-    assert {e.event.experiment for e in ledger.rows("lost") if isinstance(e.event, CommandIntended)} == {1, 2, 3, 4}
+    assert {e.event.experiment for e in ledger.rows("lost") if isinstance(e.event, CommandIntended)} == {
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    }
     ledger.close()
 
 
@@ -129,10 +137,12 @@ def test_a_campaign_that_gave_up_or_was_killed_goes_on_and_no_other_home_runs_it
     home, other = home_in(tmp_path / "home", url), home_in(tmp_path / "other", url)
     with running(file, home, SDL_LEDGER_PATIENCE="0.2") as (process, lines):
         until_settled(postgres, url, 2, process)
+        process.send_signal(signal.SIGSTOP)  # a frozen owner is one too, and does not come to its end meanwhile
         with running(file, other) as (second, said):
             assert second.wait(timeout=60) == 2
         assert f"campaign 'lost' is being run by process {process.pid} on" in "".join(said)
         postgres.kill()
+        process.send_signal(signal.SIGCONT)
         try:
             assert process.wait(timeout=60) == 1
         finally:

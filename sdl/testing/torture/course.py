@@ -1,4 +1,4 @@
-"""How a served campaign goes through its faults: one is ordered at a time, what died is started again, and the next is ordered."""
+"""How a served campaign goes through its faults: one is ordered, it strikes, what died is started again; then the next one."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class Course:
         attempts: what was ordered, and what came of it.
         problems: what must not happen, as far as the processes show it.
         code: the campaign's exit code at its end; None where it has none.
+        has_left: whether the campaign's process once ended by itself before its end, as for want of disk: shared time waits
+            for what died, not for what left, so that its moments are others than those of the undisturbed run.
         left: the last fault, where it did not strike because it was ordered of a campaign that was under way already.
     """
 
@@ -40,6 +42,7 @@ class Course:
         self.attempts: list[Attempt] = []
         self.problems: list[str] = []
         self.code: int | None = None
+        self.has_left = False
         self.left: Fault | None = None
         self._house = house
         self._faults = faults
@@ -181,10 +184,16 @@ class Course:
                 return False
         elif not self._hurt:
             return False
-        elif "campaign" not in self._hurt and self._house.notes("campaign").count("back") > self._lives:
+        self.has_left = self.has_left or code >= 0
+        if (
+            code != WAITING
+            and "campaign" not in self._hurt
+            and self._house.notes("campaign").count("back") > self._lives
+        ):
             said = self._house.said()
+            hurt = " and ".join(sorted(self._hurt))
             self.problems.append(
-                f"the campaign was under way and ended (exit {code}), though only {' and '.join(sorted(self._hurt))} was hurt: {said}"
+                f"the campaign was under way and ended (exit {code}), but only hurt was: {hurt}: {said}"
             )
         self._is_fresh = True
         self._start_campaign()

@@ -26,7 +26,7 @@ READY = 60.0
 """Seconds within which a process must be there. Chosen: a busy machine needs a few."""
 
 _PORTS = range(10000, 32000)
-"""Ports of which a lab server takes one: below those that the system gives away by itself, so that it is still free after a crash."""
+"""Ports of which a lab server takes one: below those that the system gives away, so that it is still free after a crash."""
 
 _POLL = 0.004
 """Seconds between two looks at the processes."""
@@ -204,9 +204,8 @@ class House:
             if isinstance(code, int) or time.monotonic() > last:
                 said = self.home / f"said.{process}"
                 text = said.read_text()[-1500:] if said.exists() else ""
-                raise Ended(
-                    f"the {process} {f'ended (exit {code})' if isinstance(code, int) else f'is not there after {seconds:.0f} s'}: {text}"
-                )
+                what = f"ended (exit {code})" if isinstance(code, int) else f"is not there after {seconds:.0f} s"
+                raise Ended(f"the {process} {what}: {text}")
             time.sleep(_POLL)
 
     def said(self) -> str:

@@ -93,12 +93,21 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Trial:
-    """One campaign that was tortured: what was done to it, and what came of it."""
+    """One campaign that was tortured: what was done to it, and what came of it.
+
+    Attributes:
+        folder: its home.
+        attempts: the faults that were meant for it.
+        verdict: of its records.
+        problems: everything that must not happen, those of the verdict included.
+        is_compared: whether it was held against the undisturbed run.
+    """
 
     folder: Path
     attempts: tuple[Attempt, ...]
     verdict: Verdict
     problems: tuple[str, ...]
+    is_compared: bool = True
 
 
 def records(subject: Subject, home: Path) -> tuple[list[Row], list[Operation]]:
@@ -183,7 +192,8 @@ class Lane:
             said = (home / "said").read_text()[-1500:]
             problems.append(f"the campaign did not come to its end (exit {code}): {said}")
         verdict = judge(*records(self.subject, home), self.subject.outcomes, self.subject.reads, undisturbed)
-        return Trial(home, tuple(attempts), verdict, (*problems, *verdict.problems))
+        found = (*problems, *verdict.problems)
+        return Trial(home, tuple(attempts), verdict, found, is_compared=undisturbed is not None)
 
     def finish(self, home: Path) -> int | None:
         """Take what stands in a home to its end; returns the exit code, None where it hung."""

@@ -76,9 +76,13 @@ class TortureResult:
         return {
             "faults": sum(self.struck.values()),
             "campaigns": len(self.trials),
-            "struck": {f"{kind}, {place}": number for (process, kind, place), number in struck if process == "campaign"},
+            "struck": {
+                f"{kind}, {place}": number for (process, kind, place), number in struck if process == "campaign"
+            },
             **{
-                f"struck_{other}": {f"{kind}, {place}": number for (process, kind, place), number in struck if process == other}
+                f"struck_{other}": {
+                    f"{kind}, {place}": number for (process, kind, place), number in struck if process == other
+                }
                 for other in sorted({process for (process, _, _), _ in struck} - {"campaign"})
             },
             "executed_twice": sum(len(t.verdict.twice) for t in self.trials),
@@ -86,7 +90,8 @@ class TortureResult:
             "observations_missing": sum(len(t.verdict.missing) for t in self.trials),
             "observations_doubled": sum(len(t.verdict.doubled) for t in self.trials),
             "questions": sum(t.verdict.questions for t in self.trials),
-            "campaigns_equal_to_undisturbed": sum(t.verdict.difference is None for t in self.trials),
+            "campaigns_equal_to_undisturbed": sum(t.is_compared and t.verdict.difference is None for t in self.trials),
+            "campaigns_compared": sum(t.is_compared for t in self.trials),
             "median_seconds_to_resume": self.median_resume,
             "median_seconds_to_resume_by_process": self.median_resumes,
             "seconds": self.seconds,

@@ -1,4 +1,4 @@
-"""One campaign on a lab server through a row of faults: of its own process, of the server, of both, of the network between them."""
+"""One campaign on a lab server through a row of faults: of its process, of the server, of both, of the network between them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sdl.testing.torture.served_verdict import Records, judge_served
 from sdl.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy as np
@@ -52,9 +52,8 @@ class ServedLane:
         trial = self.trial(-1, iter(()), None, home)
         house = House(self.subject, home)
         if trial.problems:
-            raise RuntimeError(
-                f"the campaign does not come to its end on a lab server without faults: {'; '.join(trial.problems)}\n{house.said()}"
-            )
+            said = "; ".join(trial.problems)
+            raise RuntimeError(f"the campaign does not come to its end on a lab server without faults: {said}")
         return self._records(home), {p: house.notes(p).met() for p in PROCESSES}
 
     def trial(
@@ -77,8 +76,10 @@ class ServedLane:
         problems = [*course.problems, *problems]
         if course.code != DONE:
             problems.append(f"the campaign did not come to its end (exit {course.code}): {house.said()}")
-        verdict = judge_served(self._records(home), self.subject.outcomes, self.subject.reads, undisturbed)
-        return Trial(home, tuple(course.attempts), verdict, (*problems, *verdict.problems))
+        other = None if course.has_left else undisturbed
+        verdict = judge_served(self._records(home), self.subject.outcomes, self.subject.reads, other)
+        found = (*problems, *verdict.problems)
+        return Trial(home, tuple(course.attempts), verdict, found, is_compared=other is not None)
 
     def _records(self, home: Path) -> Records:
         from sdl.lab.sql_log import SqlLog

@@ -64,7 +64,7 @@ def _between(records: Records) -> Iterator[str]:
         what = f"command {record.command.id} ({record.command.instrument}.{record.command.action})"
         if record.command.id not in intended:
             yield f"{what} is in the server's log, and the ledger never meant it"
-        if record.state != "finished" and record.state != "accepted":
+        if record.state not in {"finished", "accepted"}:
             yield f"{what} is {record.state} in the server's log, and the campaign is over"
         if record.reply is None or record.reply.status in {"not_started", "unknown"} or record.command.id in asked:
             continue
