@@ -98,7 +98,8 @@ class Reconciled:
     """What an instrument knows of a command after a crash.
 
     Attributes:
-        state: `done`; `running`; `not_started` (and it can no longer start); `unknown`.
+        state: `done`; `aborted` (it was stopped on the way, by a person or by `safe_state`); `running`; `not_started` (and it can no
+            longer start); `unknown`.
         values: the result, where done.
         artefacts: raw data, where done.
         error: where done and failed, what went wrong.
@@ -108,7 +109,7 @@ class Reconciled:
         failed_samples: where done, sample → what went wrong with it alone, as `ctx.sample_failed` would have said.
     """
 
-    state: Literal["done", "running", "not_started", "unknown"]
+    state: Literal["done", "aborted", "running", "not_started", "unknown"]
     values: Mapping[str, Any] = field(default_factory=dict)
     artefacts: tuple[ArtefactRef, ...] = ()
     error: str | None = None

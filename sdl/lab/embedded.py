@@ -207,7 +207,7 @@ class EmbeddedLab:
                 reply = denied
             else:
                 reply = await self._perform(command, spec, arguments, progress)
-            self._moved(claim, reply.status)
+            self._moved(claim, reply.status, has_begun=reply.started is not None)
             self._hold(command, reply.status)
             return reply
         finally:
@@ -268,11 +268,15 @@ class EmbeddedLab:
         safe = "confirmed" if report.confirmed else "NOT confirmed, go and look"
         return f"{said}the safe state of {command.instrument} was {safe}: {report.message or 'nothing was said'}"
 
-    def _moved(self, claim: Claim | None, status: str) -> None:
-        """Note where the samples of a command are; of one whose fate is not known they hold room at both ends."""
+    def _moved(self, claim: Claim | None, status: str, *, has_begun: bool = False) -> None:
+        """Note where the samples of a command are; of one whose fate is not known they hold room at both ends.
+
+        A step that makes a sample and ends half-way leaves something where it was to be made.
+        """
         if claim is None or status == "unknown":
             return
-        if status == "succeeded":
+        half_made = has_begun and status in {"failed", "aborted"} and all(map(self.places.is_new, claim.samples))
+        if status == "succeeded" or half_made:
             self.places.arrived(claim)
         else:
             self.places.stayed(claim)
@@ -390,7 +394,7 @@ class EmbeddedLab:
         try:
             reply = await self._watched(command, spec)
             status = "not_started" if reply is None else reply.status
-            self._moved(claim, status)
+            self._moved(claim, status, has_begun=reply is not None and reply.started is not None)
             held = self._hold(command, status)
             return reply
         finally:
@@ -459,7 +463,9 @@ class EmbeddedLab:
         if found.state == "unknown":
             return Reply(command.id, "unknown", error=text, simulated=simulated)
         error = found.error
-        if error is None:
+        if found.state == "aborted":
+            error = error or "it was aborted"
+        elif error is None:
             problem = spec.check_result(found.values)
             error = None if problem is None else f"the result cannot be used: {problem}"
         duration = None
@@ -467,7 +473,7 @@ class EmbeddedLab:
             duration = found.finished - found.started
         return Reply(
             command=command.id,
-            status="succeeded" if error is None else "failed",
+            status="aborted" if found.state == "aborted" else "succeeded" if error is None else "failed",
             values=dict(found.values) if error is None else {},
             artefacts=found.artefacts,
             error=error,
@@ -496,7 +502,7 @@ class EmbeddedLab:
             stopped = await asyncio.wait_for(self.instruments[command.instrument].abort(command), _SAFE_LIMIT)
         except Exception:  # noqa: BLE001  the others must be aborted too; safe_state is told what it could not do
             stopped = False
-        if stopped or not self.plan.instruments[command.instrument].description.is_real:
+        if stopped:
             task.cancel()
             return True
         self._aborted.discard(command.id)  # it cannot be stopped: it goes on and is answered as it ends

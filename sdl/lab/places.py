@@ -44,6 +44,10 @@ class Places:
         """Return the place of a sample, or None where it is not known to be anywhere."""
         return self._at.get(sample)
 
+    def is_new(self, sample: str) -> bool:
+        """Tell whether a sample was nowhere in the lab yet."""
+        return sample not in self._at
+
     def held(self, place: str) -> tuple[str, ...]:
         """Return the samples that hold room at a place, those on their way there included."""
         return tuple(self._held[place])

@@ -210,7 +210,7 @@ class CampaignState:
                     self._command(experiment, step, replace(record.commands[step], settled=settled))
                     if settled.status in {"failed", "unknown"}:
                         self._change(experiment, attempts=_counted(record.attempts, step))
-                    self._moved(experiment, record.commands[step].intended.destination, event.status)
+                    self._moved(experiment, record.commands[step].intended.destination, event)
             case ObservationRecorded() as event:
                 outcomes = dict(self.experiments[event.experiment].outcomes)
                 retracted = self.experiments[event.experiment].retracted - {event.outcome}
@@ -279,11 +279,13 @@ class CampaignState:
         """Return the open question about what became of a command, or None."""
         return next((q for q in self.open_questions() if q.about == "command" and q.command == command), None)
 
-    def _moved(self, number: int, destination: str | None, status: str) -> None:
-        if destination is None or status == "unknown":
+    def _moved(self, number: int, destination: str | None, event: CommandSettled) -> None:
+        if destination is None or event.status == "unknown":
             return
         held = self.experiments[number].held
-        self._change(number, held=(destination,) if status == "succeeded" else held[1:])
+        # A step that makes the sample and ends half-way leaves something where it was to be made.
+        half_made = len(held) == 1 and event.status in {"failed", "aborted"} and event.started is not None
+        self._change(number, held=(destination,) if event.status == "succeeded" or half_made else held[1:])
 
     def _command(self, number: int, step: int, command: CommandState) -> None:
         self._change(number, commands={**self.experiments[number].commands, step: command})

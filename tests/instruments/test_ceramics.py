@@ -214,7 +214,7 @@ def test_abort_cools_and_the_sample_keeps_what_it_got(make_bench: Any, after: fl
     hot = bench.run(work)
     assert hot == pytest.approx(min(1150.0, 25 + after * 5 / 60))
     found = asyncio.run(furnace.reconcile(firing))
-    assert found.state == "done"
+    assert found.state == "aborted"
     assert "aborted" in (found.error or "")
     short = bench.carry_out(bench.measure("pycnometer"))[0]["relative_density"]
     whole.carry_out(whole.weigh(), whole.sinter())

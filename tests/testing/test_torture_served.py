@@ -49,7 +49,7 @@ def test_twenty_faults_and_nothing_happens_twice_or_is_lost(tmp_path):
     assert said["campaigns_equal_to_undisturbed"] == said["campaigns_compared"] > 0
     assert said["questions"] == 0
     assert sum(said["struck_server"].values()) == by_process["server"]
-    assert set(said["median_seconds_to_resume_by_process"]) <= {"campaign", "server"}
+    assert set(said["median_seconds_to_resume_by_process"]) == {"campaign", "server"}
 
 
 @pytest.mark.slow
@@ -66,7 +66,7 @@ def test_twenty_faults_and_nothing_happens_twice_or_is_lost(tmp_path):
         Fault("full disk", "before commit of finished", 2, process="server"),
         Fault("full disk", "before commit of command.settled", 2),
         Fault("freeze", AT_RANDOM, seconds=0.3, process="server"),
-        *[Fault(kind, "POST /commands", 2, process="network") for kind in ON_THE_WAY],
+        *[Fault(kind, "POST /commands", 1, process="network") for kind in ON_THE_WAY],
     ],
     ids=str,
 )

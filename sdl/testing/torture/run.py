@@ -64,10 +64,11 @@ class TortureResult:
 
     @property
     def median_resumes(self) -> dict[str, float]:
-        """The same for each process that faults struck."""
+        """The same for campaign and lab server, of those that were started again; after `kill both`, that of the campaign."""
         times: dict[str, list[float]] = {}
         for attempt in (a for t in self.trials for a in t.attempts if a.resumed is not None):
-            times.setdefault(attempt.fault.process, []).append(float(attempt.resumed or 0.0))
+            is_server = attempt.fault.process == "server" and attempt.fault.kind == "kill"
+            times.setdefault("server" if is_server else "campaign", []).append(float(attempt.resumed or 0.0))
         return {process: statistics.median(found) for process, found in sorted(times.items())}
 
     def as_json(self) -> dict[str, Any]:
