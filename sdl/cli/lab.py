@@ -1,4 +1,4 @@
-"""`sdl lab serve|status`, `sdl lab token new`."""
+"""`sdl lab serve|status|safe|release`, `sdl lab token new`."""
 
 from __future__ import annotations
 
@@ -77,6 +77,8 @@ def status(url: str, output: Output) -> int:
     lab, health = server_status(url.rstrip("/"), token_of(None))
     ending = ", about to end" if health["is_stopping"] else ""
     output.say(f"lab '{lab['name']}' at {url}: {lab['clock']['type']} time, sdl {lab['version']}{ending}")
+    if health.get("stopped") is not None:
+        output.say(f"  {health['stopped']}")
     for name, instrument in lab["instruments"].items():
         found = health["health"].get(name, {"state": "?", "reason": ""})
         doing = health["busy"].get(name, "idle")
@@ -85,6 +87,34 @@ def status(url: str, output: Output) -> int:
             f"  {name}: {instrument['description']['nature']} {instrument['driver']}, {found['state']}{reason}; {doing}"
         )
     output.emit({"lab": lab, **health})
+    return 0
+
+
+def make_safe(url: str, output: Output) -> int:
+    """Stop a lab, so that nothing begins before its release; returns 1 where a safe state was not confirmed."""
+    try:
+        from sdl.lab.served_plan import stop_lab
+    except ImportError as error:
+        raise InputError(f"a lab server needs the extra sdl[server] ({error}); install it") from error
+    reports = stop_lab(url.rstrip("/"), token_of(None))
+    output.say(f"the lab at {url} is stopped: no command begins before  sdl lab release {url}")
+    for name, report in reports.items():
+        sure = "confirmed" if report.confirmed else "NOT confirmed, go and look"
+        output.say(f"  {name}: safe state {sure}: {report.message or 'nothing was said'}")
+    output.emit({"instruments": {n: {"confirmed": r.confirmed, "message": r.message} for n, r in reports.items()}})
+    return 0 if all(r.confirmed for r in reports.values()) else 1
+
+
+def release(url: str, output: Output) -> int:
+    """Let commands begin again in a lab that was stopped."""
+    try:
+        from sdl.lab.served_plan import release_lab
+    except ImportError as error:
+        raise InputError(f"a lab server needs the extra sdl[server] ({error}); install it") from error
+    stopped = release_lab(url.rstrip("/"), token_of(None))
+    said = "it was not stopped" if stopped is None else f"it was {stopped.partition(';')[0]}"
+    output.say(f"the lab at {url} is released ({said}); run a campaign that it ended again, and it goes on")
+    output.emit({"stopped": stopped})
     return 0
 
 

@@ -426,6 +426,30 @@ def lab_status(
     _finish(lambda: show(url, out), out)
 
 
+@lab_app.command("safe")
+def lab_safe(
+    url: Annotated[str, typer.Argument(help="Address, as sdl lab serve printed it.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Stop a lab server's lab: abort everything, make it safe, and let nothing begin before sdl lab release."""
+    from sdl.cli.lab import make_safe
+
+    out = Output(as_json=json)
+    _finish(lambda: make_safe(url, out), out)
+
+
+@lab_app.command("release")
+def lab_release(
+    url: Annotated[str, typer.Argument(help="Address, as sdl lab serve printed it.", show_default=False)],
+    json: Json = False,
+) -> None:
+    """Let commands begin again in a lab that was stopped."""
+    from sdl.cli.lab import release
+
+    out = Output(as_json=json)
+    _finish(lambda: release(url, out), out)
+
+
 @token_app.command("new")
 def lab_token_new(
     role: Annotated[str, typer.Option("--role", help="observe, operate (campaigns) or administer.")] = "operate",

@@ -104,6 +104,7 @@ class RemoteLab:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: set[asyncio.Task[Any]] = set()
         self._withdrawing: asyncio.Task[Any] | None = None
+        self._withdrawals = 0
         self._beating: asyncio.Task[None] | None = None
 
     # --- the interface of every lab ----------------------------------------------------------------------------------
@@ -148,23 +149,31 @@ class RemoteLab:
 
         Raises:
             ProtocolError: the server refused it; nothing was moved.
-            LabError: the server does not answer for longer than this client's patience; the command stays open.
+            LabError: the server does not answer for longer than this client's patience, or did not before the command was
+                withdrawn, or was stopped by a person; the command stays open.
         """
         sent = {**command_json(command), "campaign": self._campaign}
         message = {"command": sent, "begins_sample": begins_sample, "digest": command.digest}
         wait = 0.0 if self._shared else _FIRST_WAIT
+        wanted = self._wanted()
 
         async def send() -> Json:
-            return dict(await self._server.request("POST", f"/commands?wait={wait:g}", message))
+            if not wanted():
+                return await self._under_way(command)
+            return dict(await self._server.request("POST", f"/commands?wait={wait:g}", message, wanted=wanted))
 
         return await self._reply(command, await send(), progress, send)
 
     async def reconcile(self, command: Command) -> Reply | None:
         """Ask the server for the outcome of a command that a dead process sent; see `Lab.reconcile`."""
         message = {"campaign": self._campaign, "epoch": command.epoch}
+        wanted = self._wanted()
 
         async def ask() -> Json | None:
-            standing: Json | None = await self._server.request("POST", f"/commands/{command.id}/settle", message)
+            if not wanted():
+                return await self._under_way(command)
+            path = f"/commands/{command.id}/settle"
+            standing: Json | None = await self._server.request("POST", path, message, wanted=wanted)
             return standing
 
         standing = await ask()
@@ -211,11 +220,16 @@ class RemoteLab:
         await self._server.request("POST", f"/samples/{quote(sample, safe='')}/cleared")
 
     def withdraw(self) -> None:
-        """Send away every command of this campaign that waits for an instrument."""
+        """Send away every command of this campaign that waits for an instrument.
+
+        One that the server has not acknowledged is not sent again: a server that comes back would begin it.
+        """
+        self._withdrawals += 1
         self._withdrawing = self._spawn(lambda: self._for_campaign("withdraw"))
 
     async def abort(self) -> None:
-        """Abort every running command of this campaign."""
+        """Abort every running command of this campaign; see `withdraw` for those that the server has not acknowledged."""
+        self._withdrawals += 1
         if self._withdrawing is not None and not self._withdrawing.done():
             # Overtaken by the abort, it would find the next one in the queue begun.
             await self._for_campaign("withdraw", _URGENT)
@@ -282,6 +296,23 @@ class RemoteLab:
     @property
     def _shared(self) -> SharedVirtualClock | None:
         return self.clock if isinstance(self.clock, SharedVirtualClock) else None
+
+    def _wanted(self) -> Callable[[], bool]:
+        """Return what says whether nothing was withdrawn since."""
+        before = self._withdrawals
+        return lambda: self._withdrawals == before
+
+    async def _under_way(self, command: Command) -> Json:
+        """Ask how a command stands that was withdrawn, and see to it that it does not begin.
+
+        Raises:
+            LabError: the server does not know it.
+        """
+        await self._for_campaign("withdraw")  # a server that was started again has forgotten the first one
+        try:
+            return dict(await self._server.request("GET", f"/commands/{command.id}"))
+        except ProtocolError as error:
+            raise LabError(f"{error}; it is not sent again after it was withdrawn, and stays open") from error
 
     def _join(self) -> Json:
         return {"name": self._name, "epoch": self._epoch, "at_least": self.clock.now()}

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from sdl.errors import LabError, ProtocolError
-from sdl.lab.headers import BOOT_HEADER, LOG_HEADER
+from sdl.lab.headers import BOOT_HEADER, LOG_HEADER, STOPPED_HEADER
 from sdl.lab.wire import Json, to_text
 
 PATIENCE = 600.0
@@ -98,6 +98,7 @@ class Connection:
         is_json: bool = True,
         boot: str | None = None,
         patience: float | None = None,
+        wanted: Callable[[], bool] | None = None,
     ) -> Any:  # noqa: ANN401  JSON
         """Ask until the server answers; whatever is asked may be asked twice.
 
@@ -108,10 +109,12 @@ class Connection:
             is_json: whether the answer is JSON, else bytes.
             boot: the life of the server to which the question belongs, or None.
             patience: real seconds, where they are not the connection's.
+            wanted: says whether it may be asked again where nobody answered, or None: it may.
 
         Raises:
             RestartedError: the server lives another life than `boot`.
-            LabError: it does not answer for longer than patience lasts, or is another one than before.
+            LabError: it does not answer for longer than patience lasts or than the answer is wanted, has been stopped by a
+                person, or is another one than before.
             ProtocolError: it refuses.
         """
         limit = self._patience if patience is None else min(patience, self._patience)
@@ -133,6 +136,11 @@ class Connection:
                     ) from error
                 self._told(f"the lab server at {self.url} does not answer ({_words(error)}); it is asked again")
                 await asyncio.sleep(pause)
+                if wanted is not None and not wanted():
+                    raise LabError(
+                        f"the lab server at {self.url} did not answer ({_words(error)}) before it was stopped or aborted here: "
+                        "it is not asked again; what was sent stays open: run the same command again when the server is back"
+                    ) from error
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 if failed:
@@ -179,7 +187,8 @@ def raise_for(response: httpx.Response, url: str) -> None:
 
     Raises:
         ProtocolError: the command log forbids it.
-        LabError: it lets nobody in, or broke.
+        NotNowError: it is ending, or cannot write its log.
+        LabError: it lets nobody in, was stopped by a person, or broke.
     """
     if response.status_code < 400:
         return
@@ -187,9 +196,9 @@ def raise_for(response: httpx.Response, url: str) -> None:
         said = str(response.json()["error"])
     except (ValueError, KeyError, TypeError):
         said = response.text[:200]
-    if response.status_code == 503:
+    if response.status_code == 503 and STOPPED_HEADER not in response.headers:
         raise NotNowError(said)
-    if response.status_code in {401, 403, 412}:
+    if response.status_code in {401, 403, 412, 503}:
         raise LabError(f"the lab server at {url} refuses: {said}")
     if response.status_code in {404, 409, 422}:
         raise ProtocolError(said)

@@ -5,3 +5,6 @@ LOG_HEADER = "Sdl-Log"
 
 BOOT_HEADER = "Sdl-Boot"
 """On an answer: the life of the server that gives it, another one after every start."""
+
+STOPPED_HEADER = "Sdl-Stopped"
+"""On an answer 503: a person has stopped the lab, so it is no use to ask again."""

@@ -61,6 +61,7 @@ class Interlocks:
         self._instruments = instruments
         self._asked: dict[str, asyncio.Task[Mapping[str, Reading]]] = {}
         self._naps: dict[str, asyncio.Future[None]] = {}
+        self._asking: set[str] = set()
         self._withdrawn: set[str] = set()
         self._waiting: dict[str, tuple[Command, str]] = {}
 
@@ -85,9 +86,12 @@ class Interlocks:
         if not requirements:
             return None
         began, is_said = self.clock.now(), False
+        self._asking.add(command.id)
         try:
             while True:
                 unmet = await self._unmet(requirements)
+                if command.id in self._withdrawn:  # a reading may take as long as `PATIENCE`
+                    return Denial("not_started", "withdrawn while its interlock was read")
                 now = self.clock.now()
                 if not unmet:
                     return None
@@ -107,6 +111,7 @@ class Interlocks:
                     return Denial("not_started", f"withdrawn while it waited: {_said(unmet)}")
         finally:
             self._waiting.pop(command.id, None)
+            self._asking.discard(command.id)
             self._withdrawn.discard(command.id)
 
     def held_up(self) -> dict[str, str]:
@@ -114,13 +119,15 @@ class Interlocks:
         return {c.instrument: f"{c.action}, experiment {c.experiment}: {text}" for c, text in self._waiting.values()}
 
     def withdraw(self) -> None:
-        """Send away every command that waits for a reading."""
-        for command, nap in list(self._naps.items()):
-            self._withdrawn.add(command)
+        """Send away every command that waits for a reading, be it for its answer or for another value."""
+        self._withdrawn |= self._asking
+        for nap in list(self._naps.values()):
             nap.cancel()
 
     async def _nap(self, command: Command, moment: float) -> bool:
-        """Wait for a moment; returns False where the command was withdrawn meanwhile."""
+        """Wait for a moment; returns False where the command was withdrawn before or meanwhile."""
+        if command.id in self._withdrawn:
+            return False
         nap = asyncio.ensure_future(self.clock.sleep_until(moment, (command.experiment, command.step)))
         self._naps[command.id] = nap
         try:

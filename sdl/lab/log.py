@@ -14,6 +14,7 @@ from sdl.errors import ProtocolError
 
 if TYPE_CHECKING:
     from sdl.driver import Command, Reply
+    from sdl.lab.stop import Stop
 
 State = Literal["accepted", "started", "finished"]
 
@@ -105,9 +106,14 @@ class CommandLog(Protocol):
 
 
 class MemoryLog:
-    """A command log that dies with its process."""
+    """A command log that dies with its process.
+
+    Attributes:
+        stop: that a person stopped the lab, or None.
+    """
 
     def __init__(self) -> None:
+        self.stop: Stop | None = None
         self._records: dict[str, Record] = {}
         self._campaigns: dict[str, KnownCampaign] = {}
 
@@ -157,6 +163,10 @@ class MemoryLog:
     def campaigns(self) -> Iterable[KnownCampaign]:
         """Return every campaign that the log knows."""
         return tuple(self._campaigns.values())
+
+    def set_stop(self, stop: Stop | None) -> None:
+        """Note that a person stopped the lab, or released it."""
+        self.stop = stop
 
 
 def digest_of_command(command: Command) -> str:

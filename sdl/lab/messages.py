@@ -158,12 +158,21 @@ class HealthSaid(BaseModel):
     health: dict[str, Health]
     busy: dict[str, str]
     is_stopping: bool
+    stopped: str | None = Field(
+        None, description="Who stopped the lab by /lab/safe, and when; null: it is not stopped."
+    )
 
 
 class SafeSaid(BaseModel):
     """What the safe states were read back as."""
 
     instruments: dict[str, SafeReport]
+
+
+class ReleaseSaid(BaseModel):
+    """That the lab is released."""
+
+    stopped: str | None = Field(description="Who had stopped it, and when; null: it was not stopped.")
 
 
 class ErrorSaid(BaseModel):

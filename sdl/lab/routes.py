@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from sdl import __version__
 from sdl.errors import InputError, LabError, LedgerError, ProtocolError, SdlError
-from sdl.lab.headers import BOOT_HEADER, LOG_HEADER
+from sdl.lab.headers import BOOT_HEADER, LOG_HEADER, STOPPED_HEADER
 from sdl.lab.messages import (
     Answer,
     CampaignSaid,
@@ -25,12 +25,14 @@ from sdl.lab.messages import (
     Join,
     LabSaid,
     RecordSaid,
+    ReleaseSaid,
     SafeSaid,
     Settlement,
     StandingSaid,
     Submission,
 )
 from sdl.lab.said import health_json, lab_json, record_json, standing_json
+from sdl.lab.stop import StoppedError
 from sdl.lab.tokens import Role, Tokens, may
 from sdl.lab.wire import to_text
 
@@ -52,7 +54,11 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     },
     412: {"model": ErrorSaid, "description": "Another command log is meant; nothing was moved."},
     422: {"model": ErrorSaid, "description": "The message cannot be read; nothing was moved."},
-    503: {"model": ErrorSaid, "description": "Not now: the server is ending or cannot write its log. Ask again."},
+    503: {
+        "model": ErrorSaid,
+        "description": "Not now: the server is ending or cannot write its log. Ask again; but with the header Sdl-Stopped a "
+        "person has stopped the lab, and nothing begins before an administrator releases it.",
+    },
 }
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
@@ -106,6 +112,7 @@ def make_app(server: LabServer, tokens: Tokens | None, world: str | None = None,
             if is_local and host not in LOCAL:
                 raise refuse(request, 403, f"this server answers to {', '.join(LOCAL)}, not to '{host}'")
             if tokens is None:
+                request.state.who = "somebody" + (f" at {request.client.host}" if request.client else "")
                 return
             scheme, _, given = request.headers.get("authorization", "").partition(" ")
             token = tokens.of(given.strip()) if scheme.lower() == "bearer" and given else None
@@ -118,6 +125,7 @@ def make_app(server: LabServer, tokens: Tokens | None, world: str | None = None,
                     403,
                     f"token {token.name} may {token.role}; this needs one that may {wanted}: sdl lab token new",
                 )
+            request.state.who = f"token {token.name}"
 
         return Depends(check)
 
@@ -143,7 +151,8 @@ def make_app(server: LabServer, tokens: Tokens | None, world: str | None = None,
     @app.exception_handler(SdlError)
     async def _refused(request: Request, error: Exception) -> Response:
         del request
-        return Json({"error": str(error)}, _status_of(error))
+        headers = {STOPPED_HEADER: "1"} if isinstance(error, StoppedError) else None
+        return Json({"error": str(error)}, _status_of(error), headers)
 
     # --- the lab -----------------------------------------------------------------------------------------------------
 
@@ -167,9 +176,16 @@ def make_app(server: LabServer, tokens: Tokens | None, world: str | None = None,
         return Json(spec.seconds(spec.check(question.arguments)))
 
     @app.post("/lab/safe", response_model=SafeSaid, dependencies=[administer])
-    async def all_safe() -> Response:
-        """Abort everything, whoever's it is, and bring every instrument into its safe state."""
-        return Json({"instruments": {n: asdict(r) for n, r in (await server.all_safe()).items()}})
+    async def all_safe(request: Request) -> Response:
+        """Abort everything, whoever's it is, make every instrument safe, and let no command begin before a release."""
+        reports = await server.all_safe(request.state.who)
+        return Json({"instruments": {n: asdict(r) for n, r in reports.items()}})
+
+    @app.post("/lab/release", response_model=ReleaseSaid, dependencies=[administer])
+    async def release(request: Request) -> Response:
+        """Let commands begin again after the lab was stopped by /lab/safe; says how it was stopped, or null."""
+        stopped = server.release(request.state.who)
+        return Json({"stopped": None if stopped is None else str(stopped)})
 
     # --- campaigns ---------------------------------------------------------------------------------------------------
 

@@ -48,7 +48,8 @@ def lab_json(server: LabServer, world: str | None) -> Json:
 async def health_json(server: LabServer) -> Json:
     """Return the health of all instruments as `HealthSaid`."""
     health = {name: asdict(found) for name, found in (await server.lab.health()).items()}
-    return {"health": health, "busy": server.lab.busy(), "is_stopping": server.is_stopping}
+    stopped = None if server.stopped is None else str(server.stopped)
+    return {"health": health, "busy": server.lab.busy(), "is_stopping": server.is_stopping, "stopped": stopped}
 
 
 def standing_json(standing: Standing) -> Json:

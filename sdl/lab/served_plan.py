@@ -10,15 +10,18 @@ from typing import Any
 import httpx
 
 from sdl.clock import ClockSettings
-from sdl.driver import DriverSettings, Instrument
+from sdl.driver import DriverSettings, Instrument, SafeReport
 from sdl.errors import LabError, ProtocolError
-from sdl.lab.connection import raise_for, unreachable
+from sdl.lab.connection import NotNowError, raise_for, unreachable
 from sdl.lab.plan import InstrumentPlan, LabPlan
-from sdl.lab.wire import Json, description_of, to_text
+from sdl.lab.wire import Json, description_of, safe_report_of, to_text
 from sdl.units import Quantity
 
 _TIMEOUT = 10.0
 """Real seconds within which a server must say what its lab is. Chosen."""
+
+_SAFE_TIMEOUT = 150.0
+"""Real seconds within which a stopped lab must say how its instruments are: an abort and a safe state may take 60 s each."""
 
 
 def served_plan(url: str, token: str | None) -> LabPlan:
@@ -72,14 +75,34 @@ def server_status(url: str, token: str | None) -> tuple[Json, Json]:
     return ask("GET", "/lab", None), ask("GET", "/lab/health", None)
 
 
-def _asker(url: str, token: str | None) -> Callable[[str, str, Json | None], Any]:
+def stop_lab(url: str, token: str | None) -> dict[str, SafeReport]:
+    """Have a lab server abort everything and let nothing begin before `release_lab`; returns what was read back.
+
+    Raises:
+        LabError: it cannot be reached, lets nobody in who is no administrator, or could not write it down.
+    """
+    said = _asker(url, token, _SAFE_TIMEOUT)("POST", "/lab/safe", None)
+    return {name: safe_report_of(report) for name, report in said["instruments"].items()}
+
+
+def release_lab(url: str, token: str | None) -> str | None:
+    """Have a stopped lab server let commands begin again; returns how it was stopped, or None where it was not.
+
+    Raises:
+        LabError: it cannot be reached, or lets nobody in who is no administrator.
+    """
+    stopped: str | None = _asker(url, token)("POST", "/lab/release", None)["stopped"]
+    return stopped
+
+
+def _asker(url: str, token: str | None, timeout: float = _TIMEOUT) -> Callable[[str, str, Json | None], Any]:
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def ask(method: str, path: str, message: Json | None) -> Any:  # noqa: ANN401  JSON
         content = None if message is None else to_text(message).encode()
         sent = headers | ({} if content is None else {"Content-Type": "application/json"})
         try:
-            with httpx.Client(base_url=url, timeout=_TIMEOUT, trust_env=False) as client:
+            with httpx.Client(base_url=url, timeout=timeout, trust_env=False) as client:
                 response = client.request(method, path, content=content, headers=sent)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise unreachable(url, error) from error
@@ -88,6 +111,8 @@ def _asker(url: str, token: str | None) -> Callable[[str, str, Json | None], Any
             return response.json()
         except (LabError, ProtocolError):
             raise
+        except NotNowError as error:
+            raise LabError(f"the lab server at {url} cannot do all of it now: {error}") from error
         except Exception as error:
             raise LabError(f"what answers at {url} is no lab server: {error}") from error
 

@@ -11,6 +11,7 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sdl.clock import RealClock
@@ -22,6 +23,7 @@ from sdl.lab.jobs import Job, Question, Standing, said
 from sdl.lab.log import MemoryLog, digest_of_command, refuse_old, refuse_old_epoch, refuse_repeated
 from sdl.lab.presence import Presence
 from sdl.lab.sql_log import SqlLog
+from sdl.lab.stop import Stop, StoppedError
 from sdl.lab.watch import Watch
 from sdl.world import RemoteWorld, campaign_actor
 
@@ -55,6 +57,7 @@ class LabServer:
         boot: a random name of this life of the server.
         idle: set while no command is carried out.
         failed: set when shared virtual time is gone, and nothing can go on.
+        stopped: that a person stopped the lab, or None.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class LabServer:
         self.presence = Presence()
         self.boot = uuid.uuid4().hex
         self.is_stopping = False
+        self.stopped = log.stop
         self.failed = asyncio.Event()
         self.idle = asyncio.Event()
         self.idle.set()
@@ -100,6 +104,9 @@ class LabServer:
             NameInUseError: an instrument belongs to another process.
         """
         await self.lab.open()
+        if self.stopped is not None:
+            _log.warning("lab '%s' stays %s", self.plan.name, self.stopped)
+            self._answer_unsent(lambda _: True)
         if isinstance(self.log, SqlLog):
             self._locate(self.log)
             self.lab.reserve((r.command.id, r.command.instrument) for r in self.log.lost())
@@ -190,7 +197,7 @@ class LabServer:
     def withdraw(self, campaign: str, epoch: int) -> int:
         """Send away every command of a campaign that waits for an instrument; returns how many."""
         self.here(campaign, epoch)
-        return self._send_away(lambda c: c.campaign == campaign)
+        return self._send_away(lambda c: c.campaign == campaign) + self._answer_unsent(lambda c: c.campaign == campaign)
 
     def _send_away(self, wanted: Callable[[Command], bool]) -> int:
         waiting = [j for j in self._jobs.values() if wanted(j.command) and self._is_waiting(j)]
@@ -199,6 +206,20 @@ class LabServer:
             if job.task is not None:
                 job.task.cancel()
         return len(waiting)
+
+    def _answer_unsent(self, wanted: Callable[[Command], bool]) -> int:
+        """Answer as not started what an earlier life of the server accepted and nobody asked for since; returns how many.
+
+        Raises:
+            LedgerError: the log cannot be written; they stay accepted, and nothing has moved.
+        """
+        left = [r for r in self.log.unfinished() if r.state == "accepted" and r.command.id not in self._jobs]
+        left = [r for r in left if wanted(r.command)]
+        for record in left:
+            self.log.finished(
+                Reply(record.command.id, "not_started", error="withdrawn from the queue"), self.clock.now()
+            )
+        return len(left)
 
     async def abort(self, campaign: str, epoch: int) -> None:
         """Abort every running command of a campaign; those of others go on."""
@@ -216,11 +237,53 @@ class LabServer:
             )
         return reports
 
-    async def all_safe(self) -> dict[str, SafeReport]:
-        """Abort everything and bring every instrument into its safe state, whoever uses it; for administrators."""
-        _log.warning("everything is aborted and made safe on request")
+    async def all_safe(self, who: str) -> dict[str, SafeReport]:
+        """Stop the lab: abort everything, make every instrument safe, and let no command begin before `release`.
+
+        Args:
+            who: asks for it, such as `token ab12cd`.
+
+        Raises:
+            LedgerError: all that was done, but the command log cannot be written: a restart of the server would end it.
+        """
+        if self.stopped is None:
+            self.stopped = Stop(who, datetime.now(UTC).isoformat(timespec="seconds"))
+        _log.warning("everything is aborted and made safe on request of %s", who)
+        unwritten: LedgerError | None = None
+        try:
+            self.log.set_stop(self.stopped)
+        except LedgerError as error:  # a full disk must not keep a lab from being stopped
+            unwritten = error
+        self._send_away(lambda _: True)  # else the next in the queue would begin as soon as one is aborted
+        try:
+            self._answer_unsent(lambda _: True)
+        except LedgerError as error:
+            _log.error("what waits unasked for stays accepted in the log: %s", error)
         await self.lab.abort()
-        return await self.lab.safe_state()
+        reports = await self.lab.safe_state()
+        if unwritten is not None:
+            said = "; ".join(f"{n} {'confirmed' if r.confirmed else 'NOT confirmed'}" for n, r in reports.items())
+            raise LedgerError(
+                f"lab '{self.plan.name}' is stopped (safe states: {said}), but only until its server ends: {unwritten}"
+            ) from unwritten
+        return reports
+
+    def release(self, who: str) -> Stop | None:
+        """Let commands begin again after `all_safe`; returns how it was stopped, or None where it was not.
+
+        Raises:
+            LedgerError: the command log cannot be written; the lab stays stopped.
+        """
+        stopped = self.stopped
+        if stopped is not None:
+            self.log.set_stop(None)
+            self.stopped = None
+            _log.warning("lab '%s', %s, is released by %s", self.plan.name, stopped, who)
+        return stopped
+
+    def _refuse_stopped(self, command: Command) -> None:
+        if self.stopped is not None:
+            raise StoppedError(f"lab '{self.plan.name}' was {self.stopped}; command {command.id} was not started")
 
     # --- commands ----------------------------------------------------------------------------------------------------
 
@@ -229,13 +292,14 @@ class LabServer:
 
         Raises:
             ProtocolError: the id is known with another digest or campaign, the epoch is old, or the lab cannot do it.
-            LabError: the server is about to end and accepts nothing.
+            LabError: the server is about to end, or a person stopped the lab: it accepts nothing.
         """
         self.presence.seen(command.campaign)
         record = self.log.record(command.id)
         if record is None:
             if self.is_stopping:
                 raise LabError(f"the server of lab '{self.plan.name}' is about to end and accepts no command")
+            self._refuse_stopped(command)
             self.lab.accept(command, begins_sample)
             self._spawn(command, begins_sample)
         else:
@@ -390,6 +454,7 @@ class LabServer:
         if self.is_stopping:
             raise LabError(f"the server of lab '{self.plan.name}' is about to end and starts nothing")
         if record.state == "accepted":
+            self._refuse_stopped(record.command)
             self._spawn(record.command, record.begins_sample)
         else:
             self._settle(record)

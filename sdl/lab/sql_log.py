@@ -40,10 +40,14 @@ from sdl.lab.log import (
     refuse_old_epoch,
     refuse_repeated,
 )
+from sdl.lab.stop import Stop, stop_of
 from sdl.lab.wire import reply_json, reply_of, to_text
 
 SCHEMA = "1"
 """The schema of the tables below; a log of another one is refused."""
+
+_STOP = "stop"
+"""The key under which it is kept that a person stopped the lab."""
 
 metadata = MetaData()
 
@@ -104,6 +108,7 @@ class SqlLog:
 
     Attributes:
         id: of this log, made with it: what a campaign sent to it can be asked of no other.
+        stop: that a person stopped the lab, or None.
     """
 
     def __init__(self, url: str) -> None:
@@ -115,6 +120,8 @@ class SqlLog:
             metadata.create_all(self._engine)
             with self._engine.begin() as connection:
                 self.id = _identity(connection, url)
+                kept = connection.execute(select(meta.c.value).where(meta.c.key == _STOP)).scalar()
+                self.stop: Stop | None = None if kept is None else stop_of(str(kept))
                 self._campaigns = {
                     c.id: KnownCampaign(c.id, c.name, c.epoch)
                     for c in connection.execute(select(campaigns).order_by(campaigns.c.position))
@@ -203,6 +210,18 @@ class SqlLog:
         with self._writing() as connection:
             connection.execute(cleared.delete().where(cleared.c.sample == sample))
             connection.execute(cleared.insert(), {"sample": sample, "after": self._position})
+
+    def set_stop(self, stop: Stop | None) -> None:
+        """Commit that a person stopped the lab, or released it.
+
+        Raises:
+            LedgerError: it cannot be written; for this life of the log it stands as it was.
+        """
+        with self._writing() as connection:
+            connection.execute(meta.delete().where(meta.c.key == _STOP))
+            if stop is not None:
+                connection.execute(meta.insert(), {"key": _STOP, "value": stop.to_text()})
+        self.stop = stop
 
     def moves(self) -> Iterator[Record]:
         """Yield every command that took samples somewhere, in the order of acceptance, less the samples taken away since."""

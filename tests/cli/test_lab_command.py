@@ -101,6 +101,30 @@ def test_a_lab_is_served_with_a_token_that_is_shown_once(tmp_path, write, sdl):
         assert sdl("status", url, SDL_LAB_TOKEN=token).returncode == 0
 
 
+def test_a_lab_is_stopped_and_released(tmp_path, write, sdl):
+    lab = write("lab.yaml", LAB)
+    with serving(tmp_path, lab, "--port", "0") as (_, url, said):
+        (operate,) = re.findall(r"sdl_\S+", said)
+        refused = sdl("safe", url, SDL_LAB_TOKEN=operate)
+        assert refused.returncode == 1
+        assert "may operate; this needs one that may administer" in refused.stderr
+        made = sdl("token", "new", "--role", "administer", "--home", str(tmp_path / "home"), "--json")
+        token = json.loads(made.stdout)
+        done = sdl("safe", url, "--json", SDL_LAB_TOKEN=token["token"])
+        assert done.returncode == 0, done.stderr
+        assert f"the lab at {url} is stopped: no command begins before  sdl lab release {url}" in done.stderr
+        assert "furnace: safe state confirmed" in done.stderr
+        assert json.loads(done.stdout)["instruments"]["furnace"]["confirmed"] is True
+    with serving(tmp_path, lab, "--port", "0") as (_, url, _):
+        shown = sdl("status", url, SDL_LAB_TOKEN=operate)
+        assert f"stopped by token {token['name']} at 20" in shown.stdout
+        done = sdl("release", url, SDL_LAB_TOKEN=token["token"])
+        assert done.returncode == 0, done.stderr
+        assert f"is released (it was stopped by token {token['name']} at 20" in done.stdout
+        assert "stopped" not in sdl("status", url, SDL_LAB_TOKEN=operate).stdout
+        assert "it was not stopped" in sdl("release", url, SDL_LAB_TOKEN=token["token"]).stdout
+
+
 def test_what_is_wrong_with_a_lab_file_is_said_at_its_place(write, sdl):
     lab = write("lab.yaml", LAB.replace("simulated_box_furnace", "simulated_box_furnance").replace("10 min", "10 kg"))
     done = sdl("serve", str(lab), "--port", "0", "--no-token")

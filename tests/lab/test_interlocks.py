@@ -378,6 +378,35 @@ def test_a_command_that_waits_can_be_withdrawn(arms) -> None:
     assert arms[0].log == [] and lab.busy() == {} and lab.clock.now() == 1800.0
 
 
+def test_a_command_whose_reading_is_under_way_can_be_withdrawn(arms, monkeypatch) -> None:
+    lab = make(COOL, clock=RealClock(100.0))
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(furnace: Furnace) -> Mapping[str, Any]:
+        asked.set()
+        await answer.wait()
+        return {"chamber": Reading(300.0, "K", furnace.clock.now())}
+
+    monkeypatch.setattr(Furnace, "read_state", slow)
+
+    async def main() -> Reply:
+        await lab.open()
+        sent = asyncio.ensure_future(lab.execute(command(seconds=1.0), begins_sample=True))
+        await asked.wait()
+        lab.withdraw()
+        await lab.abort()
+        await lab.safe_state()
+        answer.set()
+        reply = await asyncio.wait_for(sent, 20)
+        assert reply.status == "not_started" and "withdrawn while its interlock was read" in reply.error
+        assert [done for _, done in arms[0].log] == ["safe"]
+        again = await asyncio.wait_for(lab.execute(command(number=2, seconds=1.0), begins_sample=True), 20)
+        await lab.close()
+        return again
+
+    assert asyncio.run(main()).status == "succeeded"  # the withdrawal counts for those alone that were there
+
+
 @pytest.mark.parametrize("cancelled", [True, False])
 def test_a_denied_move_leaves_no_sample_behind(arms, cancelled) -> None:
     lab = make(COOLS if cancelled else COOL, places={"rack": 1})

@@ -303,6 +303,83 @@ def test_an_abort_does_not_overtake_what_withdraws(tmp_path):
     asyncio.run(main())
 
 
+def test_a_lab_that_is_stopped_begins_nothing_before_its_release(tmp_path, monkeypatch):
+    refused = (
+        r"refuses: lab 'bench' was stopped by somebody at 127.0.0.1 at 20\S+; no command begins before .* "
+        r"sdl lab release URL; command {} was not started"
+    )
+
+    async def post(url, path):
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+            answer = await http.post(path)
+            return answer.status_code, answer.json()
+
+    async def main():
+        async with served(tmp_path) as lab:
+            client = await lab.client()
+            firings = await _two_firings(lab, client, tmp_path)
+            _, said = await post(lab.url, "/lab/safe")
+            assert said["instruments"]["oven"] == {"confirmed": True, "message": "heater off"}
+            replies = await asyncio.gather(*firings)
+            assert [r.status for r in replies] == ["aborted", "not_started"]
+            with pytest.raises(LabError, match=refused.format("h")):  # at once: it is not asked again
+                await asyncio.wait_for(client.execute(command("h"), True), 20)
+            await client.close()
+            await lab.server.idle.wait()
+        async with served(tmp_path) as lab:
+            client = await lab.client()
+            with pytest.raises(LabError, match=refused.format("h")):
+                await asyncio.wait_for(client.execute(command("h"), True), 20)
+            async with httpx.AsyncClient(base_url=lab.url, trust_env=False) as http:
+                assert (
+                    (await http.get("/lab/health")).json()["stopped"].startswith("stopped by somebody at 127.0.0.1 at")
+                )
+            assert effects(tmp_path) == ["f"]
+            _, said = await post(lab.url, "/lab/release")
+            assert said["stopped"].startswith("stopped by somebody at 127.0.0.1 at 20")
+            assert await post(lab.url, "/lab/release") == (200, {"stopped": None})
+            assert (await client.execute(command("h"), True)).status == "succeeded"
+            await client.close()
+        async with served(tmp_path) as lab:
+            assert lab.server.stopped is None
+            client = await lab.client()
+            with monkeypatch.context() as broken:
+                broken.setattr(lab.server.log, "set_stop", _full)
+                status, said = await post(lab.url, "/lab/safe")
+            assert status == 503
+            assert "is stopped (safe states: oven confirmed" in said["error"]
+            assert "only until its server ends: the disk is full" in said["error"]
+            with pytest.raises(LabError, match="command i was not started"):
+                await asyncio.wait_for(client.execute(command("i"), True), 20)
+            await client.close()
+
+    asyncio.run(main())
+
+
+def _full(*_):
+    raise LedgerError("the disk is full")
+
+
+def test_what_an_earlier_life_accepted_does_not_begin_in_a_lab_that_is_stopped(tmp_path):
+    async def main():
+        async with served(tmp_path) as lab:
+            client = await lab.client()
+            firings = await _two_firings(lab, client, tmp_path)
+            for firing in firings:
+                firing.cancel()
+            await client.close()
+        async with served(tmp_path) as lab:  # nobody has asked for the second one yet
+            await lab.server.all_safe("token t")
+            assert lab.server.log.record("g").reply.status == "not_started"
+            lab.server.release("token t")
+            client = await lab.client(epoch=2)
+            assert await client.reconcile(command("g", samples=("g",), experiment=2)) is None
+            assert effects(tmp_path) == ["f"]
+            await client.close()
+
+    asyncio.run(main())
+
+
 async def _two_firings(lab, client, folder):
     """Send two firings; the second waits for the first."""
 

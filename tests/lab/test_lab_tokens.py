@@ -30,7 +30,7 @@ REQUESTS = {
         ("POST", "/commands/f/answer", {"question": "q"}),
         ("POST", "/commands/f/taken", None),
     ],
-    "administer": [("POST", "/lab/safe", None)],
+    "administer": [("POST", "/lab/safe", None), ("POST", "/lab/release", None)],
 }
 
 

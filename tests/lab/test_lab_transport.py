@@ -168,6 +168,58 @@ def test_an_abort_that_cannot_be_is_soon_said(tmp_path, monkeypatch):
     asyncio.run(main())
 
 
+def test_what_nobody_acknowledged_is_not_sent_again_after_an_abort(tmp_path, monkeypatch):
+    monkeypatch.setattr("sdl.lab.client._URGENT", 0.3)
+
+    async def main():
+        async with served(tmp_path) as lab:
+            client = await lab.client()
+        said = []
+        client.say_to(said.append)
+        firing = asyncio.create_task(client.execute(command("f"), True))
+        await until(lambda: said)
+        client.withdraw()
+        with pytest.raises(LabError, match="has not answered for 0 s"):
+            await client.abort()
+        async with served(tmp_path, port=int(lab.url.rsplit(":", 1)[1])) as lab:
+            with pytest.raises(LabError, match="it is not asked again; what was sent stays open"):
+                await asyncio.wait_for(firing, 20)
+            assert lab.server.log.record("f") is None
+            assert effects(tmp_path) == []
+            assert (await client.execute(command("g"), True)).status == "succeeded"  # sent since
+            await client.close()
+            later = await lab.client(epoch=2)
+            assert await later.reconcile(command("f")) is None
+            await later.close()
+
+    asyncio.run(main())
+
+
+def test_what_waited_when_the_server_died_does_not_begin_after_an_abort(tmp_path, monkeypatch):
+    monkeypatch.setattr("sdl.lab.client._URGENT", 0.3)
+
+    async def main():
+        async with served(tmp_path) as lab:
+            client = await lab.client()
+            sent = [asyncio.create_task(client.execute(command("f", with_={"hold": 3.0}), True))]
+            await until(lambda: effects(tmp_path) == ["f"])
+            sent.append(asyncio.create_task(client.execute(command("g", samples=("s2",), experiment=2), True)))
+            await until(lambda: "g" in client._said_of or lab.server.log.record("g") is not None)
+        client.withdraw()
+        with pytest.raises(LabError, match="has not answered for 0 s"):
+            await client.abort()
+        client._withdrawing.cancel()  # as if its patience had ended
+        async with served(tmp_path, port=int(lab.url.rsplit(":", 1)[1])) as lab:
+            fired, waited = await asyncio.wait_for(asyncio.gather(*sent, return_exceptions=True), 30)
+            assert fired.status == "succeeded"  # nobody could abort it
+            assert isinstance(waited, LabError) or waited.status == "not_started"
+            await lab.server.idle.wait()
+            assert effects(tmp_path) == ["f"]
+            await client.close()
+
+    asyncio.run(main())
+
+
 def test_another_server_in_its_place_gets_nothing(tmp_path):
     async def main():
         async with served(tmp_path / "one") as lab:

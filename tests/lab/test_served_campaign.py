@@ -13,7 +13,14 @@ from labkit import Process, effects, plan_of, served, until
 from sdl.clock import ClockSettings, RealClock
 from sdl.engine import InlineWorker, open_session
 from sdl.errors import FileProblems, LabError, NameInUseError, ProtocolError
-from sdl.ledger import CommandIntended, CommandSettled, EpochRaised, ExperimentFinished, ObservationRecorded
+from sdl.ledger import (
+    CampaignEnded,
+    CommandIntended,
+    CommandSettled,
+    EpochRaised,
+    ExperimentFinished,
+    ObservationRecorded,
+)
 from sdl.preflight import check
 
 CAMPAIGN = """
@@ -100,6 +107,42 @@ def test_a_campaign_runs_on_a_server(tmp_path):
             for event in of(events, CommandSettled):
                 for artefact in event.artefacts:
                     assert (tmp_path / "home" / "artefacts" / artefact["sha256"][:2] / artefact["sha256"]).exists()
+
+    asyncio.run(main())
+
+
+class StopsLab(Diary):
+    """Stops the whole lab when the second experiment begins."""
+
+    def __init__(self, server) -> None:
+        super().__init__()
+        self.server, self.task = server, None
+
+    def diary(self, text: str) -> None:
+        super().diary(text)
+        if "experiment 2 begins" in text and self.task is None:
+            self.task = asyncio.ensure_future(self.server.all_safe("token t"))
+
+
+def test_a_campaign_that_meets_a_stopped_lab_ends_without_a_failed_specimen(tmp_path):
+    async def main():
+        async with lab_in(tmp_path) as lab:
+            path = write(tmp_path, lab.url)
+            with pytest.raises(LabError, match=r"lab 'bench' was stopped by token t at .*sdl lab release URL"):
+                await run(path, tmp_path / "home", StopsLab(lab.server))
+            fired = effects(tmp_path / "lab")
+            with pytest.raises(LabError, match="lab 'bench' was stopped by token t"):
+                await run(path, tmp_path / "home")
+            assert effects(tmp_path / "lab") == fired
+            lab.server.release("token t")
+            end, events, _ = await run(path, tmp_path / "home")
+            assert end[0] == "done"
+            ended = of(events, CampaignEnded)
+            assert [e.state for e in ended] == ["failed", "failed", "done"]
+            assert "was stopped by token t at" in ended[0].reason
+            states = [e.state for e in of(events, ExperimentFinished)]
+            assert "failed" not in states
+            assert states.count("done") == 2
 
     asyncio.run(main())
 

@@ -184,7 +184,8 @@ class Course:
                 return False
         elif not self._hurt:
             return False
-        self.has_left = self.has_left or code >= 0
+        # Refused before it took part in time: another of its kind takes its place, and no moment has passed.
+        self.has_left = self.has_left or (code >= 0 and code != REFUSED)
         if (
             code != WAITING
             and "campaign" not in self._hurt
