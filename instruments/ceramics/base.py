@@ -131,7 +131,9 @@ class WorldInstrument(Instrument):
         if operation is None:
             return Reconciled("not_started")
         if operation.aborted is not None:
-            return Reconciled("aborted", error=aborted_text(operation), started=operation.begins, finished=operation.over)
+            return Reconciled(
+                "aborted", error=aborted_text(operation), started=operation.begins, finished=operation.over
+            )
         if self.clock.now() < operation.ends:
             return Reconciled("running", started=operation.begins, ends=operation.ends)
         artefacts: list[ArtefactRef] = []

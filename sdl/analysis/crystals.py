@@ -213,7 +213,22 @@ def per_weight(crystal: Crystal, scale: float = 1.0) -> float:
     return 1e4 / (float(crystal.structure().composition.weight) * crystal.volume * scale**3)
 
 
-def texture_angles(crystal: Crystal, lines: Reflections) -> tuple[tuple[Floats, Floats], ...]:
+@dataclass(frozen=True, eq=False)
+class TextureAngles:
+    """Equivalent planes of all lines, one line after another.
+
+    Attributes:
+        cosines: cos² of the angle between a plane's normal and the texture's axis [001], shape (planes,).
+        weights: of the planes; those of a line add up to 1, shape (planes,).
+        begins: where each line's planes begin, shape (lines,).
+    """
+
+    cosines: Floats
+    weights: Floats
+    begins: NDArray[np.intp]
+
+
+def texture_angles(crystal: Crystal, lines: Reflections) -> TextureAngles:
     """Return, by line, cos² of the angles between its planes' normals and the texture's axis [001], and their weights.
 
     The planes equivalent by symmetry to (h, k, l): all permutations and signs where cubic, the exchange of h and k where
@@ -231,13 +246,20 @@ def texture_angles(crystal: Crystal, lines: Reflections) -> tuple[tuple[Floats, 
                 cosines.append(along / (p * p + q * q + along))
                 weights.append(multiplicity / len(alike))
         result.append((np.array(cosines), np.array(weights) / sum(weights)))
-    return tuple(result)
+    sizes = [len(c) for c, _ in result]
+    return TextureAngles(
+        np.concatenate([c for c, _ in result]),
+        np.concatenate([w for _, w in result]),
+        np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp),
+    )
 
 
-def march_dollase(angles: tuple[tuple[Floats, Floats], ...], r: float) -> Floats:
-    """Return the factors on the lines' intensities for preferred orientation, shape (n,).
+def march_dollase(angles: TextureAngles, r: float) -> Floats:
+    """Return the factors on the lines' intensities for preferred orientation, shape (lines,).
 
     P = ⟨(r² cos²α + sin²α / r)^(−3/2)⟩ over equivalent planes; r = 1 without texture, below 1 where platelets lie flat
     (W. A. Dollase, J. Appl. Cryst. 19, 267 (1986)).
     """
-    return np.array([float(w @ (r * r * c + (1.0 - c) / r) ** -1.5) for c, w in angles])
+    c = angles.cosines
+    planes = angles.weights * (r * r * c + (1.0 - c) / r) ** -1.5
+    return np.asarray(np.add.reduceat(planes, angles.begins), dtype=np.float64)

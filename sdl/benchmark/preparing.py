@@ -83,7 +83,9 @@ def prepare(path: Path, planner: str, seed: int, budget: int, overrides: tuple[s
     _refuse_real(draft)
     checked = check_draft(draft, world_seed=world_seed(seed))
     if checked.lab.server is not None:
-        raise InputError("a benchmark needs its lab in its own process and in virtual time; name the lab file, not its server")
+        raise InputError(
+            "a benchmark needs its lab in its own process and in virtual time; name the lab file, not its server"
+        )
     if not checked.lab.is_simulated:
         raise _real([n for n, i in checked.lab.instruments.items() if i.description.is_real])
     question = Question(checked.plan.objectives, checked.plan.outcome_constraints, checked.plan.targets)

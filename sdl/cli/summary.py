@@ -146,7 +146,9 @@ def summary_of(ledger: Ledger, name: str) -> Summary:
     index = best_of(next(iter(objectives.items())), constraints, [e.outcomes for e in done]) if objectives else None
     owner = (int(row.get("pid") or 0), str(row.get("host") or "?"))
     best = None if index is None else done[index]
-    return Summary(name, state, row.get("reason"), journal, best, draft, owner, counting_observations(rows), late_commands(rows))
+    return Summary(
+        name, state, row.get("reason"), journal, best, draft, owner, counting_observations(rows), late_commands(rows)
+    )
 
 
 def describe_best(summary: Summary) -> str:

@@ -58,6 +58,7 @@ class Job:
     message: str = ""
     question: Question | None = None
     answer: asyncio.Future[Mapping[str, Any]] | None = None
+    is_begun: bool = False
     is_withdrawn: bool = False
     is_broken: bool = False
     waiting: list[asyncio.Future[None]] = field(default_factory=list)

@@ -203,7 +203,7 @@ class LabServer:
         waiting = [j for j in self._jobs.values() if wanted(j.command) and self._is_waiting(j)]
         for job in waiting:
             job.is_withdrawn = True
-            if job.task is not None:
+            if job.task is not None and job.is_begun:  # one that never began could not say that it was cancelled
                 job.task.cancel()
         return len(waiting)
 
@@ -498,8 +498,9 @@ class LabServer:
 
     async def _run(self, job: Job, work: Callable[[], Awaitable[Reply]]) -> None:
         command = job.command
+        job.is_begun = True
         try:
-            reply = await work()
+            reply = Reply(command.id, "not_started", error="withdrawn") if job.is_withdrawn else await work()
         except asyncio.CancelledError:
             if not job.is_withdrawn:
                 self._forget(job)

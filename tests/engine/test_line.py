@@ -431,9 +431,7 @@ def test_a_load_that_was_formed_and_not_yet_sent_is_not_sent_after_an_abort(camp
                 asyncio.get_running_loop().call_soon(self.engine.begin_abort, "a person")
 
     second = Slow()
-    end, state, _ = run(
-        campaign, tmp_path / "home", *few, hooks=second, steer=lambda e: setattr(second, "engine", e)
-    )
+    end, state, _ = run(campaign, tmp_path / "home", *few, hooks=second, steer=lambda e: setattr(second, "engine", e))
     assert end == ("stopped", "a person")
     assert len(RECORD.fired) == before
     assert not list(state.open_commands())

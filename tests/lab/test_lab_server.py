@@ -356,6 +356,20 @@ def test_a_lab_that_is_stopped_begins_nothing_before_its_release(tmp_path, monke
     asyncio.run(main())
 
 
+def test_a_command_withdrawn_in_the_moment_of_its_arrival_is_answered(tmp_path):
+    async def main():
+        async with served(tmp_path) as lab:
+            client = await lab.client()
+            lab.server.submit(replace(command("f"), campaign="c.id"), True)
+            assert lab.server.withdraw("c.id", 1) == 1  # nothing came in between
+            assert (await lab.server.news("f", 20.0)).reply.status == "not_started"
+            assert lab.server.idle.is_set()
+            assert effects(tmp_path) == []
+            await client.close()
+
+    asyncio.run(main())
+
+
 def _full(*_):
     raise LedgerError("the disk is full")
 
