@@ -98,8 +98,8 @@ class Reconciled:
     """What an instrument knows of a command after a crash.
 
     Attributes:
-        state: `done`; `aborted` (it was stopped on the way, by a person or by `safe_state`); `running`; `not_started` (and it can no
-            longer start); `unknown`.
+        state: `done`; `aborted` (it was stopped on the way, by a person or by `safe_state`); `running`; `not_started` (and it
+            can no longer start); `unknown`.
         values: the result, where done.
         artefacts: raw data, where done.
         error: where done and failed, what went wrong.
