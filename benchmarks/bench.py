@@ -242,11 +242,13 @@ def main() -> None:
     for heading in ("what", "ours", "peer, same run", "ratio"):
         table.add_column(heading)
     from served import served_rows
+    from three_weeks import three_weeks_rows
 
     def on_server(folder: Path, home: Path, server: str, steps: int) -> tuple[float, int, int]:
         return campaign_seconds(folder, home, steps, server)
 
-    for row in [help_row(), *overhead_rows(), *served_rows(on_server, STEPS), *proposal_rows()]:
+    rows = [help_row(), *overhead_rows(), *served_rows(on_server, STEPS), *proposal_rows(), *three_weeks_rows()]
+    for row in rows:
         table.add_row(*row)
     Console(width=120).print(table)
 
