@@ -502,7 +502,7 @@ class EmbeddedLab:
             stopped = await asyncio.wait_for(self.instruments[command.instrument].abort(command), _SAFE_LIMIT)
         except Exception:  # noqa: BLE001  the others must be aborted too; safe_state is told what it could not do
             stopped = False
-        if stopped:
+        if stopped or not self.plan.instruments[command.instrument].description.is_real:
             task.cancel()
             return True
         self._aborted.discard(command.id)  # it cannot be stopped: it goes on and is answered as it ends
