@@ -19,8 +19,8 @@ from sdl.ledger import CommandIntended, CommandSettled, ExperimentFinished, Obse
 from sdl.preflight import check
 
 CAMPAIGN = Path(__file__).parent.parent / "campaigns" / "ceramics_line.yaml"
-EXPERIMENTS = 64
-OVERRIDES = (f"stop.experiments={EXPERIMENTS}", "space.parameters.hold.values=[6, 12]")  # slow firings: three weeks of them
+EXPERIMENTS = 54  # three weeks of slow firings
+OVERRIDES = (f"stop.experiments={EXPERIMENTS}", "space.parameters.hold.values=[6, 12]", "planner={type: sobol}")
 
 
 @dataclass
@@ -101,14 +101,14 @@ def three_weeks_rows() -> list[tuple[str, str, str, str]]:
         (
             f"{first.days:.1f} days on the ceramics line, {first.done} of {EXPERIMENTS} done, {first.loads} loads",
             f"{beside:.1f} CPU s beside the planner",
-            f"planner {planner:.1f}",
-            f"{beside / planner:.2f}",
+            f"analyses alone {analyses:.1f}",
+            f"{beside / analyses:.2f}",
         ),
         (
             "the same, less its analyses of raw data",
             f"{beside - analyses:.1f} CPU s",
-            f"analyses {analyses:.1f}",
-            f"{(beside - analyses) / analyses:.2f}",
+            f"planner (sobol) {planner:.1f}",
+            "",
         ),
         (
             "the same again, bit for bit",
