@@ -28,6 +28,8 @@ from sdl.preflight import Checked, check, recorded_checked
 if TYPE_CHECKING:
     from types import FrameType
 
+    from sdl.engine import Worker
+
 
 def run_campaign(
     file: Path,
@@ -40,6 +42,8 @@ def run_campaign(
     output: Output,
     *,
     stays: bool = True,
+    make_worker: Callable[[], Worker] = ProcessWorker,
+    reports: bool = True,
 ) -> int:
     """Run a campaign to its end; returns the exit code.
 
@@ -53,10 +57,13 @@ def run_campaign(
         simulate: simulators stand in for real instruments.
         output: where things are said.
         stays: whether it waits for a person where nobody else can bring it on.
+        make_worker: makes what planner and analyses run in.
+        reports: whether the report is written at the end.
     """
     checked = check(file, overrides=overrides, name=name, seed=seed, simulate=simulate)
     folder = home_of(home)
-    return _run(checked, folder, engine, simulate, stays, output, _how_to_go_on(file, checked, folder))
+    go_on = _how_to_go_on(file, checked, folder)
+    return _run(checked, folder, engine, simulate, stays, output, go_on, make_worker=make_worker, reports=reports)
 
 
 def resume_campaign(
@@ -87,13 +94,24 @@ def resume_campaign(
         return _run(checked, folder, engine, simulate, stays, output, f"go on with: sdl resume {name} --home {folder}")
 
 
-def _run(checked: Checked, folder: Path, engine: str, simulate: bool, stays: bool, output: Output, go_on: str) -> int:
+def _run(
+    checked: Checked,
+    folder: Path,
+    engine: str,
+    simulate: bool,
+    stays: bool,
+    output: Output,
+    go_on: str,
+    *,
+    make_worker: Callable[[], Worker] = ProcessWorker,
+    reports: bool = True,
+) -> int:
     session = open_session(checked, folder, simulate=simulate)
     title = checked.campaign.name
     if session.is_done:
         session.ledger.close()
         output.say(f"campaign '{title}' is done; nothing to do")
-        return _tell(folder, title, output, None)
+        return _tell(folder, title, output, None, reports=reports)
     output.say(f"campaign '{title}' {'begins' if session.is_new else 'goes on'}; ledger {folder}")
     watcher = _watcher(checked, output)
     notifier = notifier_of(folder, _notice)
@@ -101,7 +119,7 @@ def _run(checked: Checked, folder: Path, engine: str, simulate: bool, stays: boo
     failure: SdlError | None = None
     try:
         if engine == "local":
-            asyncio.run(drive(session, watching, go_on, output, stays=stays))
+            asyncio.run(drive(session, watching, go_on, output, stays=stays, make_worker=make_worker))
         else:
             _with_prefect(session, watching, output, folder, go_on, stays)
     except SdlError as error:
@@ -116,7 +134,7 @@ def _run(checked: Checked, folder: Path, engine: str, simulate: bool, stays: boo
             notifier.close()
     if failure is not None:
         complain(str(failure))
-    return _tell(folder, title, output, failure)
+    return _tell(folder, title, output, failure, reports=reports)
 
 
 def _watcher(checked: Checked, output: Output) -> PlainLines | LiveView:
@@ -145,9 +163,10 @@ async def drive(
     around: Callable[[Engine], Awaitable[Any]] | None = None,
     *,
     stays: bool = True,
+    make_worker: Callable[[], Worker] = ProcessWorker,
 ) -> None:
     """Run a session's engine with Ctrl-C in place, and let everything go afterwards."""
-    worker = ProcessWorker()
+    worker = make_worker()
     ctrl_c = _CtrlC(go_on, output)
     try:
         engine = await session.engine(worker, HookList(hooks, ctrl_c))
@@ -253,12 +272,12 @@ class _CtrlC(Hooks):
             self._tasks.append(asyncio.ensure_future(self._engine.abort()))
 
 
-def _tell(home: Path, name: str, output: Output, failure: SdlError | None) -> int:
+def _tell(home: Path, name: str, output: Output, failure: SdlError | None, *, reports: bool = True) -> int:
     """Write the report, say how the campaign stands, and return the exit code."""
     ledger = Ledger(home)
     try:
         summary = summary_of(ledger, name)
-        report = _report(ledger, name, home)
+        report = _report(ledger, name, home) if reports else None
     finally:
         ledger.close()
     # A campaign that the ledger calls done is done, whatever went wrong while it was let go.

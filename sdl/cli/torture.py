@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from sdl.artefacts import ArtefactRef
 from sdl.cli import requests as sdl_requests
-from sdl.cli import run as sdl_run
 from sdl.cli.outcome import DONE, FAILED, Output, code_of, complain
+from sdl.cli.run import run_campaign
 from sdl.clock import make_clock
-from sdl.engine import InlineWorker
+from sdl.engine import InlineWorker, ProcessWorker
 from sdl.engine.commands import as_sent
 from sdl.errors import InputError, SdlError
 from sdl.ledger import Ledger
@@ -139,12 +139,19 @@ def runner(file: Path, overrides: tuple[str, ...], *, simulate: bool, inline: bo
     """
 
     def run(home: Path) -> int:
-        if inline:
-            sdl_run.ProcessWorker = InlineWorker  # type: ignore[attr-defined, assignment]
-        sdl_run._report = lambda *_: None  # noqa: SLF001  in a child of its own
         try:
-            return sdl_run.run_campaign(
-                file, home, None, None, overrides, "local", simulate, Output(as_json=True), stays=False
+            return run_campaign(
+                file,
+                home,
+                None,
+                None,
+                overrides,
+                "local",
+                simulate,
+                Output(as_json=True),
+                stays=False,
+                make_worker=InlineWorker if inline else ProcessWorker,
+                reports=False,
             )
         except SdlError as error:
             complain(str(error))

@@ -7,12 +7,14 @@ have: whether that was the sample of this experiment only a person can say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sdl.ledger import CommandIntended, CommandSettled, Event, ExperimentFinished, QuestionOpened
+from sdl.driver import Command, Reply, digest_of
+from sdl.engine.commands import intended, settled
+from sdl.ledger import Event, ExperimentFinished
 
 if TYPE_CHECKING:
-    from sdl.driver import Command, Reply
     from sdl.loop import ExperimentRecord, StepPlan
 
 
@@ -36,13 +38,14 @@ class Strangers:
     def __len__(self) -> int:
         return len({command.id for command, _ in self._by_step.values()})
 
-    def adopt(self, step: StepPlan, records: Sequence[ExperimentRecord], questions: int) -> list[Event]:
+    def adopt(self, step: StepPlan, records: Sequence[ExperimentRecord]) -> list[Event]:
         """Return what to record instead of sending a step's command; empty where the server knows nothing of the step.
+
+        What may not be done again is recorded as unknown; the loop then asks a person, as about any other such command.
 
         Args:
             step: which is about to be sent.
             records: the experiments that it would be sent for.
-            questions: how many there are so far.
         """
         found = next((f for r in records if (f := self._by_step.get((r.sample, step.index))) is not None), None)
         if found is None:
@@ -59,50 +62,20 @@ class Strangers:
             return [ExperimentFinished(r.number, "aborted", reason) for r in members]
         self._adopted.add(command.id)
         first, *others = members
-        events: list[Event] = [
-            CommandIntended(
-                command=command.id,
-                experiment=first.number,
-                step=step.index,
-                instrument=command.instrument,
-                action=command.action,
-                arguments=dict(command.arguments),
-                samples=list(command.samples),
-                occurrence=command.occurrence,
-                digest=command.digest,
-                epoch=command.epoch,
-                members=[[r.number, step.index] for r in others],
-                destination=command.destination,
-            )
-        ]
+        as_here = replace(command, experiment=first.number, step=step.index)
+        events: list[Event] = [intended(as_here, [r.number for r in others])]
         if not is_irreversible:
             return events  # open, as after a crash: its result is asked for
         what = "is still under way" if reply is None else f"ended: {reply.status} {dict(reply.values) or ''}".rstrip()
         error = (
-            f"the lab server knows this command of epoch {command.epoch} and the ledger, restored from before it, did not; "
+            f"the lab server knows this command of epoch {command.epoch} ({dict(command.arguments)}, sample "
+            f"{', '.join(command.samples)}) and the ledger, restored from before it, did not; "
             f"it {what}{'' if reply is None or reply.error is None else f' ({reply.error})'}"
         )
-        text = (
-            f"Command {command.id} ({command.instrument}.{command.action} {dict(command.arguments)}, irreversible, "
-            f"sample {', '.join(command.samples)}): {error}. Did it happen to the sample of experiment {first.number}?"
-        )
-        settled = CommandSettled(
-            command=command.id,
-            status="unknown",
-            values={},
-            artefacts=[],
-            error=error,
-            started=None,
-            finished=None,
-            duration=None,
-            simulated=reply is not None and reply.simulated,
-            how="reconciled",
-        )
-        return [*events, settled, QuestionOpened(f"Q{questions + 1}", "command", first.number, command.id, text)]
+        nobody_knows = Reply(command.id, "unknown", error=error, simulated=reply is not None and reply.simulated)
+        return [*events, settled(nobody_knows, "reconciled")]
 
 
 def _digest(step: StepPlan, record: ExperimentRecord, command: Command) -> str:
     """Return the digest that the step's own command would have for an experiment."""
-    from sdl.driver import digest_of
-
     return digest_of(command.instrument, command.action, step.values(record.candidate))

@@ -441,7 +441,7 @@ class Engine:
 
     def _adopt(self, step: StepPlan, records: Sequence[ExperimentRecord]) -> bool:
         """Take over what the lab server knows of a step and the ledger does not; returns whether there was anything."""
-        events = self._strangers.adopt(step, records, len(self.state.questions))
+        events = self._strangers.adopt(step, records)
         if events:
             self._record(events)
             numbers = ", ".join(str(r.number) for r in records)

@@ -202,7 +202,8 @@ def next_step(plan: Plan, record: ExperimentRecord, approved: Collection[int] = 
         if command.status == "aborted":
             # Where a person gave the sample up, the lab is cleared; where everything was aborted, nothing more is sent.
             gave_up = command.settled is not None and command.settled.how == "answered"
-            return given_up(plan, record, _said(step, command)) if gave_up else Finish("aborted", _said(step, command))
+            said = _said(step, command)
+            return failed(plan, record, said, "aborted") if gave_up else Finish("aborted", said)
         if command.status in {"failed", "unknown"}:
             return _after_failure(plan, record, step, command, approved)
         if any(g.outcome not in record.outcomes for g in step.gives):
@@ -213,7 +214,7 @@ def next_step(plan: Plan, record: ExperimentRecord, approved: Collection[int] = 
 def _begin(plan: Plan, record: ExperimentRecord, step: StepPlan, approved: Collection[int]) -> StepDecision:
     """Return what comes before, or with, a new command."""
     if record.rejected is not None:
-        return given_up(plan, record, record.rejected)
+        return failed(plan, record, record.rejected, "aborted")
     try:
         why = approval_wanted(step, record, approved)
     except LimitError:
@@ -244,18 +245,22 @@ def _after_failure(
         if policy == "skip":
             return Skip(step, f"{said}; its policy is to skip it")
     if command.settled is not None and command.settled.interlock:
-        return given_up(plan, record, said)  # the lab was not ready: that says nothing of the candidate
+        return failed(plan, record, said, "aborted")  # the lab was not ready: that says nothing of the candidate
     return failed(plan, record, said)
 
 
-def failed(plan: Plan, record: ExperimentRecord, reason: str) -> Fail | Finish:
-    """Return how an experiment that failed goes on: steps that clear up come first where there is something to clear up."""
-    return Fail(reason) if plan.on_failure and record.has_begun else Finish("failed", reason)
+def failed(
+    plan: Plan, record: ExperimentRecord, reason: str, ends: Literal["failed", "aborted"] = "failed"
+) -> Fail | Finish:
+    """Return how an experiment goes on that comes to no good end: where there is something to clear up, that comes first.
 
-
-def given_up(plan: Plan, record: ExperimentRecord, reason: str) -> Fail | Finish:
-    """Return how an experiment goes on that a person or an interlock ended: cleared away, it says nothing of its candidate."""
-    return Fail(reason, "aborted") if plan.on_failure and record.has_begun else Finish("aborted", reason)
+    Args:
+        plan: the campaign.
+        record: the experiment.
+        reason: why.
+        ends: `failed` teaches the planner; `aborted` (by a person or an interlock) says nothing of the candidate.
+    """
+    return Fail(reason, ends) if plan.on_failure and record.has_begun else Finish(ends, reason)
 
 
 def _clear_up(plan: Plan, record: ExperimentRecord, reason: str) -> StepDecision:

@@ -20,6 +20,7 @@ from sdl.ledger import (
     EpochRaised,
     ExperimentFinished,
     ObservationRecorded,
+    QuestionOpened,
 )
 from sdl.preflight import check
 
@@ -179,6 +180,10 @@ def test_a_restored_ledger_adopts_what_it_does_not_know(tmp_path):
     settled = of(events, CommandSettled)[-1]
     assert (settled.command, settled.status) == (adopted.command, "unknown")
     assert "the ledger, restored from before it, did not; it ended: succeeded" in settled.error
+    (question,) = of(events, QuestionOpened)
+    assert (question.command, question.step) == (adopted.command, adopted.step)
+    assert "done" in question.answers and question.asker and question.expires
+    assert "the lab server knows this command" in question.text
 
 
 def test_what_may_be_done_again_is_adopted_with_its_result(tmp_path):
