@@ -11,12 +11,13 @@ TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format bench validate clean constraints
+.PHONY: help demo test lint format bench bench-planners validate clean constraints
 help:
 	@echo "make demo      run a campaign on real measurements, through Prefect, and write its report"
 	@echo "make test      lint and all tests"
 	@echo "make lint      ruff, mypy, import-linter"
 	@echo "make bench     measure speed; prints a table"
+	@echo "make bench-planners  our planner against Ax, BayBE, Optuna and plain BoTorch: hours; ARGS='--seeds 5' (docs/planner-benchmark.md)"
 	@echo "make validate  long checks: planners against random over 20 seeds"
 	@echo "make clean     remove the environment and the demo's ledger"
 
@@ -44,6 +45,15 @@ format: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/bench.py
+
+# The other libraries, in versions that change none of ours.
+PEERS := $(VENV)/.peers
+$(PEERS): $(READY)
+	@$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[peers]'
+	@touch $@
+
+bench-planners: $(PEERS)
+	@PYTHONPATH=benchmarks $(BIN)/python -m planners $(ARGS)
 
 validate: $(READY)
 	@$(BIN)/pytest -q -m validate --timeout 7200

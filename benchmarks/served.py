@@ -178,7 +178,7 @@ async def _serve(lab_file: Path, folder: Path, kind: str) -> None:
         count += 1
 
     if isinstance(log, SqlLog):
-        event.listen(log._engine, "commit", one)
+        event.listen(log.engine, "commit", one)
 
     @app.get("/commits")
     async def commits() -> int:

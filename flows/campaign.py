@@ -65,7 +65,7 @@ async def campaign(
     given = _handed_over.get()
     if given is not None:
         engine, hooks = given
-        with tags("sdl", name):
+        with tags(*hooks.tags):
             return _state(*await hooks.watched(engine), hooks)
     if not file or not home:
         raise InputError("the flow needs 'file' (a campaign file) and 'home' (the ledger's folder)")
@@ -79,7 +79,7 @@ async def campaign(
             return Completed(message="there was nothing left to do")
         engine = await session.engine(worker, hooks if notifier is None else HookList(hooks, notifier))
         engine.stays = stays
-        with tags("sdl", name):
+        with tags(*hooks.tags):
             return _state(*await hooks.watched(engine), hooks)
     finally:
         await worker.close()

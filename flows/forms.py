@@ -17,21 +17,23 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.flow_runs import apause_flow_run
 from prefect.input import RunInput
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Completed
+from prefect.states import Cancelled, Completed, Crashed
 from pydantic import Field, create_model
 
 from sdl.driver.form import said
 from sdl.engine.questions import answers_of, fields_of
 from sdl.ledger import Inbox
 
+from .runs import YEARS, body_of, by
+
 if TYPE_CHECKING:
     from sdl.ledger import Ledger, QuestionAnswered, QuestionOpened
 
-_YEARS = 10 * 365 * 86400
-"""Seconds that a form stays open in Prefect; whether a question expires is the campaign's own matter."""
-
 _LOOK = 2
 """Seconds between two looks whether the form was sent, and whether the campaign took the answer."""
+
+_AGAIN = 30
+"""Seconds after which a form that Prefect could not keep is shown anew. Chosen: its server takes 10 s to start."""
 
 _log = logging.getLogger("sdl.flows")
 
@@ -68,12 +70,18 @@ class Forms:
         reason = f" ({event.reason})" if event.reason else ""
         await self._close(event.question, Completed(name="Answered", message=f"{event.answer}, by {event.by}{reason}"))
 
-    async def asked_again(self, question: str, times: int) -> None:
-        """Say in the form's name that nobody has answered for long."""
-        run = self._runs.get(question)
-        if run is not None:
-            async with get_client() as client:
-                await client.update_flow_run(run, name=f"{self._campaign} · {question} · ASKED {times} TIMES")
+    async def asked_again(self, question: QuestionOpened, times: int) -> None:
+        """Say in the form's name that nobody has answered for long; a form that somebody cancelled is shown anew."""
+        run = self._runs.get(question.question)
+        if run is None:
+            return
+        async with get_client() as client:
+            state = (await client.read_flow_run(run)).state
+            if state is not None and (state.is_final() or state.is_cancelling()):
+                await self._close(question.question, Cancelled(message="the question is still open: it has a new form"))
+                self.open(question)
+            else:
+                await client.update_flow_run(run, name=f"{self._campaign} · {question.question} · ASKED {times} TIMES")
 
     async def end(self) -> None:
         """Close every form: no process is there any more to take an answer at once."""
@@ -98,11 +106,19 @@ class Forms:
                 await client.set_flow_run_state(run, state, force=True)
 
     async def _show(self, question: QuestionOpened) -> None:
-        try:
-            shown = f"experiment {question.experiment}: {question.about}"
-            await form_flow(self._campaign, question.question, shown, _Given(self, question))
-        except Exception as error:  # noqa: BLE001  Prefect's trouble is never the campaign's
-            _log.warning("question %s has no form in Prefect: %s", question.question, error)
+        shown = f"experiment {question.experiment}: {question.about}"
+        while True:
+            try:
+                await form_flow(self._campaign, question.question, shown, _Given(self, question))
+                return
+            except Exception as error:  # noqa: BLE001  Prefect's trouble is never the campaign's
+                _log.warning("question %s has no form in Prefect: %s; it is shown anew", question.question, error)
+            await asyncio.sleep(_AGAIN)
+            run = self._runs.pop(question.question, None)
+            if run is not None:
+                with contextlib.suppress(Exception):
+                    async with get_client() as client:
+                        await client.set_flow_run_state(run, Crashed(message="it has a new form"), force=True)
 
     async def ask(self, question: QuestionOpened) -> str:
         """Pause the present run until its form is sent with an answer that the campaign takes; returns what came of it."""
@@ -110,18 +126,12 @@ class Forms:
         inbox, refused = Inbox(self._ledger), ""
         while True:
             model = _model(question).with_initial_data(description=_described(self._campaign, question, refused))
-            given = await apause_flow_run(wait_for_input=model, timeout=_YEARS, poll_interval=_LOOK)
+            given = await apause_flow_run(wait_for_input=model, timeout=YEARS, poll_interval=_LOOK)
             if given is None:
                 continue
-            values = {f.name: getattr(given, f.name) for f in fields_of(question.fields)}
-            body = {
-                "question": question.question,
-                "answer": given.answer,
-                "values": {k: v for k, v in values.items() if v},
-                "reason": given.reason,
-            }
-            self._sent[question.question] = f"{given.by} (Prefect)"
-            request = inbox.put(self._campaign, self._sent[question.question], "answer", body)
+            filled = given.model_dump()
+            self._sent[question.question] = by(filled)
+            request = inbox.put(self._campaign, by(filled), "answer", body_of(question, filled))
             while (found := inbox.one(request)).outcome is None:  # noqa: ASYNC110  another task, or process, takes it
                 await asyncio.sleep(_LOOK / 4)
             if found.outcome == "done":

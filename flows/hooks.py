@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from prefect import get_run_logger, task
+from prefect import get_client, get_run_logger, task
 from prefect.artifacts import (
     acreate_markdown_artifact,
     acreate_progress_artifact,
@@ -20,6 +20,7 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 from prefect.cache_policies import NO_CACHE
+from prefect.context import TagsContext
 from prefect.exceptions import MissingContextError
 from prefect.runtime import flow_run
 
@@ -32,7 +33,8 @@ from sdl.loop import best
 
 from .forms import Forms
 from .late import tell_late
-from .watch import RunWatch, correct_the_last
+from .runs import tags_of
+from .watch import RunWatch
 
 if TYPE_CHECKING:
     from sdl.engine import Engine, Session, View
@@ -43,6 +45,9 @@ _EVERY = 5.0
 
 _PATIENCE = 15.0
 """Seconds that the campaign waits for Prefect to take an artifact."""
+
+_SHORT = 2.0
+"""The same while Prefect did not take the last thing either. Chosen: an outage must not hold up the end, step by step."""
 
 _log = logging.getLogger("sdl.flows")
 
@@ -58,6 +63,9 @@ class PrefectHooks(Hooks):
         session: the campaign.
         home: where its report will lie.
         say: tells the person at the terminal where to look.
+
+    Attributes:
+        has_begun: whether the campaign runs, or ran, within a flow run.
     """
 
     def __init__(self, session: Session, home: Path, say: Callable[[str], None] | None = None) -> None:
@@ -73,28 +81,38 @@ class PrefectHooks(Hooks):
         self._outcome_units = {o: campaign.unit_of(o) for o in campaign.outcomes}
         self._key = "".join(c if c.isalnum() else "-" for c in session.name.lower()).strip("-") or "campaign"
         self._progress: Any = None
+        self.has_begun = False
         self._refreshed = 0.0
+        self._is_refreshing = False
+        self._is_deaf = False
 
     async def watched(self, engine: Engine) -> tuple[str, str]:
         """Run the engine within a flow run."""
-        return await engine.run()
+        self.has_begun = True
+        try:
+            return await engine.run()
+        finally:  # also where it failed: Prefect is about to be told, and nobody may call it running again after that
+            if self._watch is not None:
+                await self._watch.end()
+            await self._safely(self._forms.end())
 
     async def started(self, view: View) -> None:
         """Make the artifacts."""
         campaign = self._session.checked.campaign
         self.diary(f"campaign {campaign.name}: {campaign.description}")
         url = flow_run.ui_url
-        if self._say is not None and url is not None:
-            self._say(f"this run in Prefect: {url}")
+        if url is not None:
+            self.tell(f"this run in Prefect: {url}")
         self.diary(f"report: file://{self._report}")
-        await self._safely(self._make_progress(view))
         if flow_run.id is not None and self._session.ledger.home is not None:
             run = UUID(str(flow_run.id))
-            await self._safely(self._correct(run))
-            self._watch = RunWatch(self._session, run)
+            self._watch = RunWatch(self._session, run, self._note)
+            await self._safely(self._tag(run))
+            await self._safely(self._watch.put_right())
             self._watch.begin()
             for question in view.state.open_questions():
                 self._forms.open(question)
+        await self._safely(self._make_progress(view))
 
     async def experiment(self, number: int, label: str, run: Callable[[], Awaitable[None]]) -> None:
         """Carry an experiment out as a task of its own, with a readable name."""
@@ -115,7 +133,9 @@ class PrefectHooks(Hooks):
             cache_policy=NO_CACHE,
             persist_result=False,
         )
-        with contextlib.suppress(ExperimentFailed):  # the task shows it; for the campaign a failed experiment is data
+        # Without tags: for each of them Prefect asks its server for a slot before a task begins, and while that is away nothing
+        # would begin. That a failed experiment fails its task is for those who look; for the campaign it is data.
+        with contextlib.suppress(ExperimentFailed), TagsContext(current_tags=set()):
             await named()
 
     def recorded(self, rows: list[Row], view: View) -> None:
@@ -129,7 +149,7 @@ class PrefectHooks(Hooks):
             if isinstance(row.event, QuestionOpened):
                 self._forms.open(row.event)
             elif isinstance(row.event, QuestionAskedAgain):
-                self._soon(self._forms.asked_again(row.event.question, row.event.times))
+                self._soon(self._forms.asked_again(view.state.questions[row.event.question], row.event.times))
             elif isinstance(row.event, QuestionAnswered):
                 self._soon(self._forms.answered(row.event))
 
@@ -143,10 +163,27 @@ class PrefectHooks(Hooks):
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _correct(self, run: UUID) -> None:
-        corrected = await correct_the_last(self._home, self._session.name, run)
-        if corrected is not None:
-            self.diary(f"the last process is gone: its flow run '{corrected}' is shown as crashed now")
+    def _note(self, text: str) -> None:
+        """Say at both places what happened between Prefect and the campaign."""
+        self.diary(text)
+        self.tell(text)
+
+    def tell(self, text: str) -> None:
+        """Tell the person at the terminal."""
+        if self._say is not None:
+            self._say(text)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """By what the campaign's flow runs are found."""
+        return tags_of(self._session)
+
+    async def _tag(self, run: UUID) -> None:
+        """Tag the flow run, where a deployment made it."""
+        tags = list(flow_run.tags or ())
+        if not set(self.tags) <= set(tags):
+            async with get_client() as client:
+                await client.update_flow_run(run, tags=[*tags, *self.tags])
 
     def diary(self, text: str) -> None:
         """Write a line of the lab diary into the run's log."""
@@ -156,28 +193,37 @@ class PrefectHooks(Hooks):
             _log.info(text)
 
     async def round_over(self, view: View) -> None:
-        """Refresh the artifacts, not too often."""
-        if time.monotonic() - self._refreshed >= _EVERY:
-            await self._safely(self._refresh(view))
+        """Refresh the artifacts, not too often; nothing waits for that."""
+        if time.monotonic() - self._refreshed >= _EVERY and not self._is_refreshing:
+            self._is_refreshing = True
+            self._soon(self._refresh_meanwhile(view))
 
     async def ended(self, view: View) -> None:
         """Refresh the artifacts a last time, and close every form."""
         if self._watch is not None:
-            self._watch.end()
+            await self._watch.end()
         if self._closing:
-            await asyncio.wait(self._closing, timeout=_PATIENCE)
+            await asyncio.wait(self._closing, timeout=self._patience)
         await self._safely(self._forms.end())
         await self._safely(self._refresh(view))
         ended = view.state.ended
         if ended is not None:
             self.diary(f"the campaign is {ended.state}: {ended.reason}")
 
+    @property
+    def _patience(self) -> float:
+        return _SHORT if self._is_deaf else _PATIENCE
+
     async def _safely(self, action: Awaitable[None]) -> None:
         """Prefect's trouble is never the campaign's."""
         try:
-            await asyncio.wait_for(action, _PATIENCE)
+            await asyncio.wait_for(action, self._patience)
         except Exception as error:  # noqa: BLE001
-            _log.warning("Prefect did not take an artifact: %s", error)
+            if not self._is_deaf:  # said once for as long as it lasts
+                self._is_deaf = True
+                _log.warning("Prefect did not take what was to be shown there: %s: %s", type(error).__name__, error)
+        else:
+            self._is_deaf = False
 
     async def _make_progress(self, view: View) -> None:
         self._progress = await acreate_progress_artifact(
@@ -185,6 +231,12 @@ class PrefectHooks(Hooks):
             key=f"{self._key}-progress",
             description=f"{view.campaign}: experiments finished, of {view.plan.budget}",
         )
+
+    async def _refresh_meanwhile(self, view: View) -> None:
+        try:
+            await self._refresh(view)
+        finally:
+            self._is_refreshing = False
 
     async def _refresh(self, view: View) -> None:
         self._refreshed = time.monotonic()

@@ -58,11 +58,18 @@ class Server:
 
     def answers(self) -> bool:
         """Tell whether its API answers."""
-        try:
-            with urllib.request.urlopen(f"{self.api_url}/health", timeout=5.0) as reply:  # noqa: S310  loopback
-                return bool(reply.status == 200)
-        except (OSError, urllib.error.URLError):
-            return False
+        return is_there(self.api_url)
+
+
+def is_there(api_url: str) -> bool:
+    """Tell whether a Prefect server answers at an API address; that it asks for a password is an answer too."""
+    try:
+        with urllib.request.urlopen(f"{api_url}/health", timeout=5.0) as reply:  # noqa: S310  what the user has configured
+            return bool(reply.status == 200)
+    except urllib.error.HTTPError as error:
+        return error.code in {401, 403}
+    except (OSError, ValueError):
+        return False
 
 
 def folder(home: Path) -> Path:
@@ -72,16 +79,23 @@ def folder(home: Path) -> Path:
 
 def found(home: Path) -> Server | None:
     """Return the server of a home, where it still runs."""
+    server = _last(home)
+    return server if server is not None and server.is_alive() else None
+
+
+def _last(home: Path) -> Server | None:
+    """Return the server that was started last for a home, unless it was stopped."""
     try:
         data = json.loads((folder(home) / "server.json").read_text())
-        server = Server(int(data["pid"]), int(data["port"]), str(data["born"]))
+        return Server(int(data["pid"]), int(data["port"]), str(data["born"]))
     except (OSError, ValueError, KeyError):
         return None
-    return server if server.is_alive() else None
 
 
 def start(home: Path, port: int | None = None) -> tuple[Server, bool]:
     """Start the home's server, or return the one that runs; returns it and whether it was started now.
+
+    One that died is started at the port that it had, where that is free.
 
     Raises:
         InputError: another port was asked for than the running server's, or the port is taken.
@@ -89,7 +103,7 @@ def start(home: Path, port: int | None = None) -> tuple[Server, bool]:
     """
     place = folder(home)
     place.mkdir(parents=True, exist_ok=True)
-    with _only_one(place / "server.lock"):
+    with only_one(place / "server.lock"):
         running = found(home)
         if running is not None:
             if port not in {None, running.port}:
@@ -98,7 +112,7 @@ def start(home: Path, port: int | None = None) -> tuple[Server, bool]:
                 )
             _wait(running, place / "server.log")
             return running, False
-        chosen = _free_port(port)
+        chosen = _free_port(port) if port is not None else _port_again(home)
         server = _spawn(place, chosen)
         (place / "server.json").write_text(json.dumps({"pid": server.pid, "port": server.port, "born": server.born}))
         _wait(server, place / "server.log")
@@ -111,12 +125,21 @@ def stop(home: Path) -> bool:
     Raises:
         SdlError: it did not end.
     """
+    return _end(home, signal.SIGTERM)
+
+
+def kill(home: Path) -> bool:
+    """Kill the home's server without a warning (torture); returns False where none runs."""
+    return _end(home, signal.SIGKILL)
+
+
+def _end(home: Path, number: signal.Signals) -> bool:
     server = found(home)
     if server is None:
         return False
     # The group that we made at its start: `prefect server start` has a child that must not outlive it.
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGTERM)
+        os.killpg(server.pid, number)
     limit = time.monotonic() + STOP_LIMIT
     while server.is_alive():
         if time.monotonic() > limit:
@@ -189,6 +212,15 @@ def _wait(server: Server, log: Path) -> None:
         time.sleep(_POLL)
 
 
+def _port_again(home: Path) -> int:
+    """Return the port of a server that died, so that campaigns which are under way find it again; else a free one."""
+    last = _last(home)
+    if last is not None:
+        with contextlib.suppress(InputError):
+            return _free_port(last.port)
+    return _free_port(None)
+
+
 def _free_port(port: int | None) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -211,7 +243,8 @@ def _born(pid: int) -> str | None:
 
 
 @contextlib.contextmanager
-def _only_one(path: Path) -> Iterator[None]:
+def only_one(path: Path) -> Iterator[None]:
+    """Let one process at a time into the block; a file says which."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -25,7 +25,7 @@ from sdl.driver import (
     SafeReport,
 )
 from sdl.driver.description import Effect, read_late
-from sdl.errors import DriverError, InstrumentFault, OutcomeUnknown, UnitError, listed, near_miss
+from sdl.errors import DriverError, InstrumentFault, InstrumentRefused, OutcomeUnknown, UnitError, listed, near_miss
 from sdl.units import canonical_unit
 
 from .one_thread import NotReturned, OneThread
@@ -374,7 +374,7 @@ class PythonObject(Instrument):
         if method is None:
             raise InstrumentFault(f"{self.name}: no action '{action_name}'; there are {listed(self._class.methods)}")
         if self._object is None:
-            raise InstrumentFault(f"{self.name}: not connected, nothing was sent")
+            raise InstrumentRefused(f"{self.name}: not connected, nothing was sent")
         self._running[ctx.command.id] = (action_name, asyncio.current_task())
         try:
             return await self._perform(method, ctx, arguments)

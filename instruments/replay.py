@@ -310,6 +310,7 @@ class Replay(Instrument):
     def __init__(self, name: str, settings: DriverSettings, *, clock: Clock, world: World | None = None) -> None:
         super().__init__(name, settings, clock=clock, world=world)
         self._replay = _settings(settings)
+        self._running: set[str] = set()
 
     @cached_property
     def _archive(self) -> Archive:
@@ -332,6 +333,7 @@ class Replay(Instrument):
             parameters=parameters,
             results=results,
             duration=read_duration(replay.duration),
+            abortable=True,
             doc="Give what was measured at a point.",
         )
         doc = "Looks measured points up in a table."
@@ -349,7 +351,11 @@ class Replay(Instrument):
         """
         if action_name != "measure":
             raise InstrumentFault(f"{self.name}: no action '{action_name}'; there is 'measure'")
-        await ctx.sleep(read_duration(self._replay.duration))
+        self._running.add(ctx.command.id)
+        try:
+            await ctx.sleep(read_duration(self._replay.duration))
+        finally:
+            self._running.discard(ctx.command.id)
         point = self._archive.find(arguments)
         if self._replay.replicates == "mean":
             return self._archive.mean(point)
@@ -367,6 +373,10 @@ class Replay(Instrument):
     async def safe_state(self) -> SafeReport:
         """Confirm that nothing moves."""
         return SafeReport(confirmed=True, message="a table has nothing that moves")
+
+    async def abort(self, command: Command) -> bool:
+        """Stop waiting for the stated duration: a look-up has nothing else to stop."""
+        return command.id in self._running
 
     async def reconcile(self, command: Command) -> Reconciled:
         """Say that it never started: nothing of a look-up outlives the process."""

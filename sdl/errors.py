@@ -52,6 +52,10 @@ class InstrumentFault(SdlError):  # noqa: N818  a fault is what it is called at 
     """An instrument reported that the action failed; the experiment fails, the campaign goes on."""
 
 
+class InstrumentRefused(InstrumentFault):
+    """An instrument refused before anything happened (busy, occupied): that says nothing of the specimen."""
+
+
 class OutcomeUnknown(SdlError):  # noqa: N818  not an error of ours: a fact about the world
     """Nobody can tell whether the action happened (a time-out after sending, a lost reply)."""
 

@@ -64,6 +64,7 @@ def _no_prefect_of_the_user(monkeypatch, tmp_path_factory):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("SDL_LOCKS", str(tmp_path_factory.getbasetemp() / "locks"))
     monkeypatch.delenv("SDL_LEDGER_URL", raising=False)
+    monkeypatch.delenv("SDL_LAB_LOG_URL", raising=False)
     monkeypatch.setenv("SDL_HOME", str(tmp_path_factory.getbasetemp() / "home-that-no-test-may-use"))
 
 

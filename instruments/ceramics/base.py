@@ -24,7 +24,7 @@ from sdl.driver import (
     Reconciled,
     SafeReport,
 )
-from sdl.errors import DriverError, InstrumentFault
+from sdl.errors import DriverError, InstrumentFault, InstrumentRefused
 
 from .samples import Sample, failure_rate, free_at, sample_at
 
@@ -80,7 +80,7 @@ class WorldInstrument(Instrument):
         """
         other = self.under_way()
         if other is not None:
-            raise InstrumentFault(
+            raise InstrumentRefused(
                 f"{self.name} is busy: {self.doing(other)} until {utc_text(self.free_at(other))}; wait until then"
             )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sdl.clock import utc_text
-from sdl.errors import DriverError, InstrumentFault
+from sdl.errors import DriverError, InstrumentFault, InstrumentRefused
 
 from .physics import ATMOSPHERES, Body, Firings, boundaries, conductivity, fire, grains
 from .thermal import COLD, RAMP, chamber_temperature, cut_short
@@ -141,7 +141,7 @@ class Sample:
             InstrumentFault: it is in an instrument.
         """
         if self.occupied is not None:
-            raise InstrumentFault(
+            raise InstrumentRefused(
                 f"sample '{self.name}' is in '{self.occupied.instrument}' ({self.occupied.action}) "
                 f"until {utc_text(free_at(self.occupied))}; wait until then"
             )

@@ -12,7 +12,7 @@ from sdl_instruments.ceramics.dispenser import MASS_NOISE
 from sdl_instruments.ceramics.samples import lithium_excess
 
 from sdl.driver import Context, Description, DriverSettings, Limits, Unit, Use, action
-from sdl.errors import InstrumentFault, SdlError
+from sdl.errors import InstrumentFault, InstrumentRefused, SdlError
 from sdl.units import read_quantity
 
 from .base import LineInstrument
@@ -111,7 +111,7 @@ class LineDispenser(LineInstrument):
         if begun is not None:
             left = begun - dispensed(self._world, self._powder)
             if mass > left + 1e-9:
-                raise InstrumentFault(
+                raise InstrumentRefused(
                     f"{self.name}: {mass:g} g of '{self._powder}' are asked for, {left:g} g of {begun:g} g are left; "
                     "nothing was weighed, fill it up or ask for less"
                 )

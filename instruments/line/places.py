@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdl.clock import utc_text
-from sdl.errors import InstrumentFault, listed, near_miss
+from sdl.errors import InstrumentFault, InstrumentRefused, listed, near_miss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -82,7 +82,7 @@ def require_room(world: World, place: str, sample: str, moment: float, who: str)
         raise InstrumentFault(f"{who}: there is no place '{place}'{near_miss(place, known)}; there are {listed(known)}")
     others = held(world, moment).get(place, set()) - {sample}
     if len(others) >= known[place]:
-        raise InstrumentFault(
+        raise InstrumentRefused(
             f"{who}: place '{place}' is occupied: it holds {len(others)} of {known[place]} "
             f"({listed(sorted(others))}); move one away first"
         )
@@ -97,6 +97,6 @@ def require_at(world: World, sample: str, place: str | None, moment: float, who:
     at = places_of(world.operations(sample), moment)
     if place is None or not at or at == (place,):
         return
-    raise InstrumentFault(
+    raise InstrumentRefused(
         f"{who} works at '{place}', but sample '{sample}' is at '{at[-1]}' ({utc_text(moment)}); move it to '{place}' first"
     )

@@ -16,7 +16,7 @@ from sdl_instruments.ceramics.samples import CRYSTAL_DENSITY, DIE_AREA, QUALITY,
 from sdl_instruments.ceramics.thermal import COLD
 
 from sdl.clock import utc_text
-from sdl.errors import InstrumentFault
+from sdl.errors import InstrumentFault, InstrumentRefused
 
 from .chamber import celsius_offset, programme_of
 from .conducting import boundary_resistivity, conductivity, grain_conductivity
@@ -253,11 +253,11 @@ class LineSample:
             return
         until = f"until {utc_text(free_at(self.occupied))}; wait until then"
         if is_move(self.occupied):
-            raise InstrumentFault(
+            raise InstrumentRefused(
                 f"sample '{self.name}' is being moved to '{self.occupied.arguments['to']}' by "
                 f"'{self.occupied.instrument}' {until}"
             )
-        raise InstrumentFault(
+        raise InstrumentRefused(
             f"sample '{self.name}' is in '{self.occupied.instrument}' ({self.occupied.action}) {until}"
         )
 

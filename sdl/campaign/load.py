@@ -12,40 +12,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from sdl.campaign.document import Document, Where, dotted, parse_value, read_document
 from sdl.campaign.files import Files
+from sdl.campaign.known import Known, read_known
 from sdl.campaign.lab import read_lab
 from sdl.campaign.model import Campaign, LabSpec, PlannerSpec, Positive, Step, Stop
 from sdl.campaign.protocol import read_on_failure, read_sources
 from sdl.campaign.reader import Reader
+from sdl.campaign.space import AnyParameter, read_parameters, read_space
 from sdl.campaign.words import LARGEST_SEED, NAME, NAME_RULE, WORD, WORD_RULE
-from sdl.errors import FileProblems, InputError, Problem, SpaceError, brief, listed, near_miss
+from sdl.errors import FileProblems, InputError, Problem, brief
 from sdl.objective import Objective, OutcomeConstraint, Target
-from sdl.space import Categorical, Continuous, Discrete, Integer, LinearConstraint, Pool, Space
-from sdl.space.constraints import TOLERANCE
-from sdl.tables import Table, read_table
 from sdl.units import is_compatible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sdl.campaign.document import Where
-
-PARAMETERS: dict[str, type[Continuous | Integer | Discrete | Categorical]] = {
-    "continuous": Continuous,
-    "integer": Integer,
-    "discrete": Discrete,
-    "categorical": Categorical,
-}
-CONSTRAINTS = {"linear": LinearConstraint}
+    from sdl.space import Space
 
 TOP = (
     "name",
     "description",
     "space",
+    "start",
     "objectives",
     "outcome_constraints",
     "protocol",
@@ -85,7 +77,7 @@ class Draft:
     problems: list[Problem]
     name: str
     description: str
-    parameters: dict[str, Continuous | Integer | Discrete | Categorical | None]
+    parameters: dict[str, AnyParameter | None]
     space: Space | None
     objectives: dict[str, Objective | None]
     outcome_constraints: dict[str, OutcomeConstraint | None]
@@ -96,6 +88,7 @@ class Draft:
     planner: PlannerSpec | None
     stop: Stop | None
     seed: int
+    known: tuple[Known, ...] = ()
 
     @property
     def is_protocol_complete(self) -> bool:
@@ -142,6 +135,7 @@ class Draft:
             seed=self.seed,
             document=self.document,
             files=self.files,
+            known=self.known,
         )
 
 
@@ -225,7 +219,7 @@ def draft_of(document: Document, files: Files) -> Draft:
     description = document.data.get("description")
     if not isinstance(description, str | None):
         reader.wrong(("description",), f"must be text, got {brief(description)}")
-    parameters = _parameters(reader)
+    parameters = read_parameters(reader)
     objectives: dict[str, Objective | None] = {
         n: reader.model(Objective, ("objectives", n))
         for n in reader.mapping(("objectives",), what="at least one objective")
@@ -256,7 +250,7 @@ def draft_of(document: Document, files: Files) -> Draft:
         name=name,
         description=str(description or ""),
         parameters=parameters,
-        space=_space(reader, parameters, files),
+        space=read_space(reader, parameters, files),
         objectives=objectives,
         outcome_constraints=constraints,
         sources=read_sources(reader, parameters),
@@ -266,6 +260,7 @@ def draft_of(document: Document, files: Files) -> Draft:
         planner=_planner(reader),
         stop=_stop(reader, objectives),
         seed=seed,
+        known=read_known(reader, files, parameters, {**objectives, **constraints}),
     )
     _finite(reader)
     if draft.lab is not None and draft.lab.key:
@@ -292,149 +287,6 @@ def _finite(reader: Reader) -> None:
             reader.wrong(where, f"{value!r} is not finite")
 
     look(reader.document.data, ())
-
-
-# --- space -----------------------------------------------------------------------------------------------------------
-
-
-def _parameters(reader: Reader) -> dict[str, Continuous | Integer | Discrete | Categorical | None]:
-    reader.only(("space",), ("parameters", "constraints", "candidates"))
-    reader.mapping(("space",), what="what may vary")
-    result: dict[str, Continuous | Integer | Discrete | Categorical | None] = {}
-    if not isinstance(reader.at(("space",)), dict):
-        return result
-    for name in reader.mapping(("space", "parameters"), what="at least one parameter"):
-        where: Where = ("space", "parameters", name)
-        result[name] = None
-        if not WORD.match(name):
-            reader.wrong(where, f"{brief(name)} cannot be a parameter's name: {WORD_RULE}")
-            continue
-        kind = reader.kind(where, PARAMETERS, "parameter")
-        if kind is not None:
-            result[name] = reader.model(kind, where)
-    return result
-
-
-def _space(
-    reader: Reader, parameters: Mapping[str, Continuous | Integer | Discrete | Categorical | None], files: Files
-) -> Space | None:
-    if not isinstance(reader.at(("space",)), dict):
-        return None
-    before = len(reader.problems)
-    written = reader.at(("space", "constraints"))
-    constraints: list[LinearConstraint] = []
-    if written is not None and not isinstance(written, list):
-        reader.wrong(("space", "constraints"), f"must be a list of constraints, got {brief(written)}")
-        written = []
-    for index in range(len(written or [])):
-        where: Where = ("space", "constraints", index)
-        kind = reader.kind(where, CONSTRAINTS, "constraint")
-        constraint = None if kind is None else reader.model(kind, where)
-        if constraint is None:
-            continue
-        for term in constraint.terms:
-            if term not in parameters:
-                reader.unknown((*where, "terms", term), term, parameters.keys(), "parameter")
-            elif isinstance(parameters[term], Categorical):
-                reader.wrong((*where, "terms", term), f"'{term}' is categorical; a linear constraint needs numbers")
-        constraints.append(constraint)
-    good = {n: p for n, p in parameters.items() if p is not None}
-    pool = None
-    if "candidates" in reader.at(("space",)):  # an empty one must not pass for the whole box
-        pool = _pool(reader, good, len(good) == len(parameters), constraints, files)
-    if len(reader.problems) > before or len(good) < len(parameters) or not good:
-        return None
-    try:
-        return Space(good, constraints, pool)
-    except SpaceError as error:
-        reader.wrong(("space", "constraints"), str(error))
-        return None
-
-
-def _pool(
-    reader: Reader,
-    parameters: Mapping[str, Continuous | Integer | Discrete | Categorical],
-    complete: bool,
-    constraints: Sequence[LinearConstraint],
-    files: Files,
-) -> Pool | None:
-    where: Where = ("space", "candidates")
-    reader.only(where, ("table",))
-    name = reader.at((*where, "table"))
-    if not isinstance(name, str):
-        reader.wrong(where, "needs 'table': a CSV or Parquet file with one column a parameter")
-        return None
-    key = files.key(name)
-    try:
-        table = read_table(files.path(key))
-        files.use(key)
-    except InputError as error:
-        reader.wrong((*where, "table"), str(error))
-        return None
-    if not complete or not parameters:
-        return None
-    return _pool_of(reader, (*where, "table"), table, name, parameters, constraints)
-
-
-def _pool_of(
-    reader: Reader,
-    where: Where,
-    table: Table,
-    name: str,
-    parameters: Mapping[str, Continuous | Integer | Discrete | Categorical],
-    constraints: Sequence[LinearConstraint],
-) -> Pool | None:
-    columns = []
-    for parameter_name, parameter in parameters.items():
-        if parameter_name not in table.columns:
-            reader.wrong(
-                where,
-                f"{brief(name)[1:-1]} has no column '{parameter_name}'{near_miss(parameter_name, table.columns)}; "
-                f"it has {listed(table.columns)}",
-            )
-            continue
-        column = table.data[parameter_name]
-        if not isinstance(parameter, Categorical):
-            try:
-                column = table.numbers(parameter_name)
-            except InputError as error:
-                reader.wrong(where, str(error))
-                continue
-        if isinstance(parameter, Categorical):
-            texts = [str(v) for v in column] if isinstance(column, tuple) else [f"{v:g}" for v in column]
-            codes = {v: float(i) for i, v in enumerate(parameter.values)}
-            bad = next((i for i, v in enumerate(texts) if v not in codes), None)
-            values = np.array([codes.get(v, np.nan) for v in texts])
-        else:
-            values = np.asarray(column, dtype=np.float64)
-            bad = next((i for i, v in enumerate(values) if parameter.problem(float(v)) is not None), None)
-        if bad is not None:
-            given = column[bad]
-            value = given if isinstance(given, str) else float(given)
-            reader.wrong(where, f"{table.place(bad)}, column '{parameter_name}': {parameter.problem(value)}")
-            continue
-        columns.append(values)
-    if len(columns) < len(parameters):
-        return None
-    codes_array = np.stack(columns, axis=1)
-    categories = [p.values if isinstance(p, Categorical) else () for p in parameters.values()]
-    names = list(parameters)
-    for constraint in constraints:
-        if not set(constraint.terms) <= set(names):
-            return None
-        weights = np.array([float(constraint.terms.get(n, 0.0)) for n in names])
-        sums = codes_array @ weights
-        slack = TOLERANCE * constraint.scale(parameters)
-        broken = np.flatnonzero((sums < constraint.lower - slack) | (sums > constraint.upper + slack))
-        if broken.size:
-            row = int(broken[0])
-            reader.wrong(
-                where,
-                f"{table.place(row)}: {constraint} is broken (the sum is {sums[row]:g}); "
-                f"{broken.size} rows break it: remove them from the table",
-            )
-            return None
-    return Pool.from_rows(names, codes_array, categories)
 
 
 # --- outcomes --------------------------------------------------------------------------------------------------------

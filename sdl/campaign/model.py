@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sdl.campaign.document import Document, Where
     from sdl.campaign.files import Files
     from sdl.campaign.interlocks import Requirement
+    from sdl.campaign.known import Known
     from sdl.clock import ClockSettings
     from sdl.objective import Objective, OutcomeConstraint, Target
     from sdl.space import Space, Value
@@ -212,6 +213,7 @@ class Campaign:
         seed: of everything the planner draws.
         document: the file with its overrides.
         files: the files that it refers to.
+        known: what was measured before it began.
     """
 
     name: str
@@ -228,6 +230,7 @@ class Campaign:
     seed: int
     document: Document
     files: Files
+    known: tuple[Known, ...] = ()
 
     @property
     def outcomes(self) -> tuple[str, ...]:

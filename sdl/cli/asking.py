@@ -52,8 +52,9 @@ class TerminalQuestions(Hooks):
                 return None
             try:
                 return await self._dialogue(form, screen)
-            except asyncio.CancelledError:
-                _write(screen, "\n  the question is withdrawn; leave everything as it is\n")
+            except asyncio.CancelledError as gone:
+                said = str(gone) or "the question is withdrawn; leave everything as it is"
+                _write(screen, f"\n  {said}\n")
                 raise
             finally:
                 self._prompt = None

@@ -22,6 +22,13 @@ As = Annotated[
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why, in your words; it is recorded.")]
 Needed = Annotated[str, typer.Option("--reason", help="Why, in your words; it is recorded.", show_default=False)]
+TakeOver = Annotated[
+    bool,
+    typer.Option(
+        "--take-over",
+        help="Take the campaign from a process that still holds it and gave no sign of life for a minute (frozen, hung).",
+    ),
+]
 Values = Annotated[
     list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Values with units.", show_default=False)
 ]
@@ -67,6 +74,12 @@ def _answering(app: typer.Typer, finish: Finish) -> None:
             list[str] | None,
             typer.Option("--file", metavar="[NAME=]PATH", help="Raw data that belong to the result."),
         ] = None,
+        failed: Annotated[
+            list[str] | None,
+            typer.Option(
+                "--failed", metavar="SAMPLE=REASON", help="A sample that failed alone; with done, repeatable."
+            ),
+        ] = None,
         reason: Reason = "",
         as_: As = None,
         home: Home = None,
@@ -76,7 +89,8 @@ def _answering(app: typer.Typer, finish: Finish) -> None:
         from sdl.cli.requests import answer as give
 
         out = Output(as_json=json)
-        finish(lambda: give(question, word, tuple(values or ()), tuple(file or ()), reason, as_, home, out), out)
+        told = (tuple(values or ()), tuple(file or ()), reason, as_, home, out, tuple(failed or ()))
+        finish(lambda: give(question, word, *told), out)
 
 
 def _steering(app: typer.Typer, finish: Finish) -> None:
@@ -99,14 +113,17 @@ def _steering(app: typer.Typer, finish: Finish) -> None:
         no_wait: Annotated[
             bool, typer.Option("--no-wait", help="End with exit code 3 where only a person can bring it on.")
         ] = False,
+        take_over: TakeOver = False,
         home: Home = None,
         json: Json = False,
     ) -> None:
         """Go on with a paused campaign; with one that no process runs, as sdl run does, from what is recorded."""
         from sdl.cli.run import resume_campaign
+        from sdl.ledger.ownership import SILENT_AFTER
 
         out = Output(as_json=json, template={**NOTHING_RUN, "name": name})
-        finish(lambda: resume_campaign(name, reason, as_, home, engine, not no_wait, out), out)
+        silent = SILENT_AFTER if take_over else None
+        finish(lambda: resume_campaign(name, reason, as_, home, engine, not no_wait, out, take_over=silent), out)
 
     @app.command()
     def stop(name: Name, reason: Reason = "", as_: As = None, home: Home = None, json: Json = False) -> None:

@@ -11,6 +11,7 @@ from sdl.campaign.lab import read_lab_file
 from sdl.cli.outcome import home_of
 from sdl.errors import FileProblems, InputError
 from sdl.lab.tokens import Tokens
+from sdl.ledger.place import url_of
 from sdl.preflight.instruments import plan_lab
 from sdl.preflight.served import TOKEN_VARIABLE, token_of
 
@@ -36,11 +37,11 @@ def lab_of(file: Path) -> LabPlan:
     return plan
 
 
-def serve(file: Path, home: Path | None, host: str, port: int, no_token: bool, output: Output) -> int:
+def serve(file: Path, home: Path | None, host: str, port: int, no_token: bool, log: str | None, output: Output) -> int:
     """Serve a lab until SIGINT or SIGTERM; returns the exit code."""
     plan = lab_of(file)
     try:
-        from sdl.lab.serving import Door, log_to
+        from sdl.lab.serving import LOG, Door, log_to
         from sdl.lab.serving import serve as serve_lab
     except ImportError as error:
         raise InputError(f"a lab server needs the extra sdl[server] ({error}); install it") from error
@@ -50,6 +51,7 @@ def serve(file: Path, home: Path | None, host: str, port: int, no_token: bool, o
         raise InputError(
             f"--no-token is for the loopback interface alone, not for {host}: whoever reaches it moves matter"
         )
+    log_url = url_of(folder, LOG, log)
     log_to(folder / "server.log")
     if door.tokens is not None and not door.tokens.all():
         text, token = door.tokens.new("operate")
@@ -57,7 +59,7 @@ def serve(file: Path, home: Path | None, host: str, port: int, no_token: bool, o
         output.say(
             f"  give it to campaigns as {TOKEN_VARIABLE}; for others: sdl lab token new --role observe|operate|administer"
         )
-    return asyncio.run(serve_lab(plan, folder, door, output.say))
+    return asyncio.run(serve_lab(plan, folder, door, output.say, log_url))
 
 
 def new_token(role: str, home: Path | None, output: Output) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from sdl.cli import control
+from sdl.cli.control import TakeOver
 from sdl.cli.outcome import BAD_INPUT, FAILED, NOTHING_RUN, STOPPED, Output, code_of, complain
 from sdl.errors import SdlError
 
@@ -102,14 +104,17 @@ def run(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="End with exit code 3 where only a person can bring it on.")
     ] = False,
+    take_over: TakeOver = False,
     json: Json = False,
 ) -> None:
     """Run a campaign, or go on with it where it was interrupted or stopped."""
     from sdl.cli.run import run_campaign
+    from sdl.ledger.ownership import SILENT_AFTER
 
     output = Output(as_json=json, template={**NOTHING_RUN, "name": name})
     options = (tuple(set_ or ()), engine.value, simulate, output)
-    _finish(lambda: run_campaign(file, home, name, seed, *options, stays=not no_wait), output)
+    silent = SILENT_AFTER if take_over else None
+    _finish(lambda: run_campaign(file, home, name, seed, *options, stays=not no_wait, take_over=silent), output)
 
 
 @app.command()
@@ -264,15 +269,26 @@ def torture(
     lanes: Annotated[int, typer.Option("--lanes", min=1, help="Campaigns at once.")] = 1,
     keep: Annotated[Path | None, typer.Option("--keep", help="New folder in which all homes are kept.")] = None,
     served: Annotated[
-        bool, typer.Option("--served", help="The lab is a process of its own; it and the network are tortured too.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--served/--embedded",
+            help="Whether the lab is a process of its own, tortured like the network to it [default: some of both].",
+        ),
+    ] = None,
+    engine: Annotated[
+        EngineName, typer.Option("--engine", help="With Prefect, its server is a process of its own and tortured too.")
+    ] = EngineName.LOCAL,
+    compare: Annotated[
+        bool, typer.Option("--compare/--no-compare", help="Hold every run against the undisturbed one (virtual time).")
+    ] = True,
     json: Json = False,
 ) -> None:
     """Kill a simulated campaign again and again, and see whether anything happens twice or is lost."""
     from sdl.cli.torture import torture as run
 
     out = Output(as_json=json)
-    _finish(lambda: run(file, tuple(set_ or ()), simulate, faults, seed, lanes, keep, out, served=served), out)
+    options = (tuple(set_ or ()), simulate, faults, seed, lanes, keep, out)
+    _finish(lambda: run(file, *options, served=served, engine=engine.value, compare=compare), out)
 
 
 @drivers_app.callback()
@@ -406,12 +422,19 @@ def lab_serve(
     no_token: Annotated[
         bool, typer.Option("--no-token", help="Let everybody on this machine in, without a token.")
     ] = False,
+    log: Annotated[
+        str | None,
+        typer.Option(
+            "--log",
+            help="PostgreSQL for the command log, such as postgresql://lab@host/db [default: $SDL_LAB_LOG_URL, else a file].",
+        ),
+    ] = None,
 ) -> None:
     """Serve a lab until Ctrl-C: campaigns reach it by lab: {server: http://127.0.0.1:PORT}."""
     from sdl.cli.lab import serve
 
     out = Output()
-    _finish(lambda: serve(file, home, host, port, no_token, out), out)
+    _finish(lambda: serve(file, home, host, port, no_token, log, out), out)
 
 
 @lab_app.command("status")
@@ -497,7 +520,17 @@ def main() -> None:
         complain(f"{error.format_message()} (see sdl --help)")
         _json_for_all({"state": "refused", "error": error.format_message()})
         sys.exit(BAD_INPUT)
-    sys.exit(code if isinstance(code, int) else 0)
+    _leave(code if isinstance(code, int) else 0)
+
+
+def _leave(code: int) -> None:
+    """End the process; at once where its Prefect server is away, for Prefect's farewell would wait for that for minutes."""
+    launch = sys.modules.get("sdl_flows.launch")
+    if launch is not None and launch.is_alone():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _json_for_all(data: dict[str, object]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdl.cli.live import duration_text
-from sdl.loop import Constant
+from sdl.cli.plan_steps import show_step
 from sdl.planners import History, round_seed
 from sdl.preflight import Checked, check
 from sdl.space.sampling import uniform
@@ -34,7 +34,9 @@ def show_plan(
     _say_problem(checked, output)
     # Exactly what the first round will ask: whatever comes later depends on results.
     wanted = min(plan.concurrency, plan.budget)
-    proposal = checked.planner.propose(checked.problem, History(), wanted, round_seed(campaign.seed, 1))
+    proposal = checked.planner.propose(
+        checked.problem, checked.problem.told(History()), wanted, round_seed(campaign.seed, 1)
+    )
     units = {n: p.unit for n, p in campaign.space.parameters.items()}
     output.say(
         f"\nfirst round of planner '{campaign.planner.type}' (seed {campaign.seed}); later ones depend on results:"
@@ -43,39 +45,11 @@ def show_plan(
         output.say(f"  {number:3d}  " + ", ".join(_value(n, v, units[n]) for n, v in candidate.items()))
     first = proposal.candidates[0]
     output.say("\nsteps of the first experiment:")
-    steps = []
-    for step in plan.steps:
-        values = step.values(first)
-        seconds = step.action.seconds(values)
-        output.say(
-            f"  {step.index + 1}. {step.instrument}.{step.action.name} ({step.action.effect}, {duration_text(seconds)})"
-        )
-        for argument in step.action.parameters:
-            origin = step.arguments.get(argument.name)
-            from_ = "" if origin is None or isinstance(origin, Constant) else f"   from ${origin.parameter}"
-            shown = values[argument.name]
-            text = f"{shown:.6g} {argument.unit}" if isinstance(shown, float | int) else str(shown)
-            output.say(f"       {argument.name} = {text.replace(' dimensionless', '')}{from_}")
-        if step.together is not None:
-            output.say(
-                f"       shared by up to {step.together.at_most} experiments that ask the same; "
-                f"the first waits up to {duration_text(step.together.wait)}"
-            )
-        for requirement in checked.lab.instruments[step.instrument].requires:
-            if requirement.covers(step.action.name, step.action.effect):
-                waits = f", waits up to {duration_text(requirement.wait)}" if requirement.wait else ""
-                output.say(f"       only while {requirement.name} is {requirement.allowed}{waits}")
-        if step.destination is not None:
-            output.say(f"       then the sample is at {step.destination}")
-        for gives in step.gives:
-            via = "" if step.analysis is None else f" by analysis {step.analysis}"
-            output.say(f"       gives {gives.outcome} [{gives.declared}] from {gives.field} [{gives.unit}]{via}")
-        steps.append(
-            {"instrument": step.instrument, "action": step.action.name, "arguments": values, "seconds": seconds}
-        )
+    steps = [show_step(checked, step, first, output) for step in plan.steps]
+    on_failure = []
     if plan.on_failure:
-        said = ", ".join(f"{s.instrument}.{s.action.name}" for s in plan.on_failure)
-        output.say(f"\nafter a failure: {said}")
+        output.say("\nafter a failure:")
+        on_failure = [show_step(checked, step, first, output) for step in plan.on_failure]
     candidates = _sampled(checked)
     supplies = _supplies(checked, candidates)
     for what, (needed, stock, unit) in supplies.items():
@@ -95,6 +69,7 @@ def show_plan(
             "name": campaign.name,
             "proposals": [dict(c) for c in proposal.candidates],
             "steps": steps,
+            "on_failure": on_failure,
             "lab_time": {"value": estimate, "unit": "s"},
             "instruments": natures,
             "consumables": {
@@ -121,6 +96,8 @@ def _say_problem(checked: Checked, output: Output) -> None:
         output.say(f"  {constraint}")
     if campaign.space.pool is not None:
         output.say(f"  candidates: {len(campaign.space.pool)} distinct rows")
+    if campaign.known:
+        output.say(f"  known before: {len(campaign.known)} experiments")
     for name, objective in plan.objectives.items():
         output.say(f"  {objective.goal} {name} [{objective.unit}]")
     for name, bounds in plan.outcome_constraints.items():

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdl.cli.outcome import BAD_INPUT, DONE, home_of
-from sdl.driver.form import read_field, said
-from sdl.engine.questions import answers_of, fields_of
+from sdl.driver.form import said
+from sdl.engine.questions import FAILED_SAMPLES, answers_of, fields_of, read_done
 from sdl.errors import InputError, listed, near_miss
 from sdl.ledger import Inbox, Ledger
 from sdl.ledger.inbox import who
@@ -62,11 +62,17 @@ def _show(campaign: str, question: QuestionOpened, state: CampaignState, output:
         output.say(f"  answered: {given.answer}, by {given.by}{why}")
         return
     for word, meaning in answers_of(question).items():
-        fields = fields_of(question.fields) if word == "done" else ()
+        told = fields_of(question.fields) if word == "done" else ()
+        fields = tuple(f for f in told if f.name != FAILED_SAMPLES)
         written = "".join(f" {f.name}=…" for f in fields)
         output.say(f"  sdl answer {campaign}/{question.question} {word}{written}   {meaning}")
         for field in fields:
             output.say(f"      {field.name}: {said(field)}")
+        if len(fields) < len(told):
+            samples = listed(_samples(question, state))
+            output.say(
+                f"      --failed SAMPLE=REASON where one of them failed: {samples}; without a result where all did"
+            )
 
 
 def _as_json(campaign: str, question: QuestionOpened, state: CampaignState) -> dict[str, Any]:
@@ -80,6 +86,7 @@ def _as_json(campaign: str, question: QuestionOpened, state: CampaignState) -> d
         "text": question.text,
         "answers": answers_of(question),
         "fields": question.fields,
+        "samples": _samples(question, state),
         "asker": question.asker,
         "asked": question.asked,
         "times": 1 if again is None else again.times,
@@ -100,6 +107,7 @@ def answer(
     as_: str | None,
     home: Path | None,
     output: Output,
+    failed: tuple[str, ...] = (),
 ) -> int:
     """Answer a question; returns the exit code.
 
@@ -117,9 +125,13 @@ def answer(
         allowed = answers_of(question)
         if word not in allowed:
             raise InputError(f"'{word}' is no answer{near_miss(word, allowed)}; answers are {listed(allowed)}")
+        if question.about == "form" and word == "failed" and not reason:
+            raise InputError("say what went wrong with --reason: the experiment fails with these words")
         written = _assigned(values)
+        if failed:
+            written[FAILED_SAMPLES] = "\n".join([written.get(FAILED_SAMPLES, ""), *failed])
         if word == "done" and question.fields:
-            _check(question, written)
+            read_done(fields_of(question.fields), written, _samples(question, state))  # before anybody waits for it
         body: dict[str, Any] = {"question": question.question, "answer": word, "values": written, "reason": reason}
         body["files"] = [_kept(ledger, f) for f in files]
         return _put(ledger, campaign, "answer", body, as_, output)
@@ -143,17 +155,11 @@ def _find(ledger: Ledger, wanted: str) -> tuple[str, QuestionOpened, CampaignSta
     raise InputError(f"there is no question '{wanted}'; open: {open_}")
 
 
-def _check(question: QuestionOpened, written: Mapping[str, str]) -> None:
-    """Refuse values that do not fit before anybody waits for them."""
-    known = {f.name: f for f in fields_of(question.fields)}
-    wrong = [f"'{name}' is no result{near_miss(name, known)}" for name in written if name not in known]
-    for name, spec in known.items():
-        try:
-            read_field(spec, written.get(name, ""))
-        except InputError as error:
-            wrong.append(f"{name}: {error}")
-    if wrong:
-        raise InputError("; ".join(wrong))
+def _samples(question: QuestionOpened, state: CampaignState) -> list[str]:
+    """Return the samples of the command that a question is about."""
+    record = state.experiments.get(question.experiment)
+    known = () if record is None else record.commands.values()
+    return next((c.intended.samples for c in known if c.intended.command == question.command), [])
 
 
 def _kept(ledger: Ledger, written: str) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def run_campaign(
     output: Output,
     *,
     stays: bool = True,
+    take_over: float | None = None,
     make_worker: Callable[[], Worker] = ProcessWorker,
     reports: bool = True,
 ) -> int:
@@ -57,19 +58,40 @@ def run_campaign(
         simulate: simulators stand in for real instruments.
         output: where things are said.
         stays: whether it waits for a person where nobody else can bring it on.
+        take_over: real seconds without a sign of life after which it is taken from a process that still holds it; None: never.
         make_worker: makes what planner and analyses run in.
         reports: whether the report is written at the end.
     """
     checked = check(file, overrides=overrides, name=name, seed=seed, simulate=simulate)
     folder = home_of(home)
     go_on = _how_to_go_on(file, checked, folder)
-    return _run(checked, folder, engine, simulate, stays, output, go_on, make_worker=make_worker, reports=reports)
+    options = (stays, output, go_on, take_over)
+    return _run(checked, folder, engine, simulate, *options, make_worker=make_worker, reports=reports)
 
 
 def resume_campaign(
-    name: str, reason: str, as_: str | None, home: Path | None, engine: str, stays: bool, output: Output
+    name: str,
+    reason: str,
+    as_: str | None,
+    home: Path | None,
+    engine: str,
+    stays: bool,
+    output: Output,
+    *,
+    take_over: float | None = None,
 ) -> int:
     """Release a paused campaign, or go on with one that no process runs, as recorded; returns the exit code.
+
+    Args:
+        name: of the campaign.
+        reason: why, in the words of who asks.
+        as_: who asks, or None for the user of this machine.
+        home: folder of the ledger, or None for the usual one.
+        engine: `prefect` or `local`.
+        stays: whether it waits for a person where nobody else can bring it on.
+        output: where things are said.
+        take_over: real seconds without a sign of life after which it is taken from a process that still holds it, and gone on
+            with here; None: never.
 
     Raises:
         InputError: there is no such campaign or engine.
@@ -85,13 +107,14 @@ def resume_campaign(
             recorded = ledger.campaign(name)
             if recorded is None:
                 raise ledger.unknown(name)
-            if ledger.is_owned(name):
+            if take_over is None and ledger.is_owned(name):
                 return steer(name, "resume", reason, as_, home, output)
             checked = recorded_checked(ledger, name, Path(files))
         finally:
             ledger.close()
         simulate = bool(recorded["settings"].get("simulate", False))
-        return _run(checked, folder, engine, simulate, stays, output, f"go on with: sdl resume {name} --home {folder}")
+        go_on = f"go on with: sdl resume {name} --home {folder}"
+        return _run(checked, folder, engine, simulate, stays, output, go_on, take_over)
 
 
 def _run(
@@ -102,13 +125,16 @@ def _run(
     stays: bool,
     output: Output,
     go_on: str,
+    take_over: float | None = None,
     *,
     make_worker: Callable[[], Worker] = ProcessWorker,
     reports: bool = True,
 ) -> int:
-    session = open_session(checked, folder, simulate=simulate)
+    session = open_session(checked, folder, simulate=simulate, take_over=take_over)
     title = checked.campaign.name
     if session.is_done:
+        if engine == "prefect":
+            _put_right_in_prefect(session, folder, output)
         session.ledger.close()
         output.say(f"campaign '{title}' is done; nothing to do")
         return _tell(folder, title, output, None, reports=reports)
@@ -205,6 +231,14 @@ def _with_prefect(session: Session, watcher: Hooks, output: Output, home: Path, 
         )
 
     asyncio.run(go())
+
+
+def _put_right_in_prefect(session: Session, home: Path, output: Output) -> None:
+    """Have Prefect show that a campaign is over whose process died before it could say so there."""
+    with suppress(ImportError):  # without Prefect nothing was shown
+        from sdl_flows import launch
+
+        launch.put_right(session, home, output.say)
 
 
 def _notice(text: str) -> None:

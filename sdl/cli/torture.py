@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from sdl.ledger import Ledger
 from sdl.loop import CampaignState
 from sdl.preflight import check
 from sdl.testing.torture import Lane, Subject, Torture, TortureResult, harmless
+from sdl.testing.torture.database import Database, memory, reason_against
 from sdl.world import World
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from sdl.preflight import Checked
     from sdl.testing.torture.faults import Process
     from sdl.testing.torture.house import ServedSubject
-    from sdl.testing.torture.run import AnyLane
 
 _LATER = 7 * 86400.0
 """Seconds after the end of an effect at which the oracle looks: long after everything has cooled down."""
@@ -46,7 +47,9 @@ def torture(
     keep: Path | None,
     output: Output,
     *,
-    served: bool = False,
+    served: bool | None = None,
+    engine: str = "local",
+    compare: bool = True,
 ) -> int:
     """Torture a campaign; returns 0 where nothing happened that must not.
 
@@ -59,25 +62,38 @@ def torture(
         lanes: campaigns at once.
         keep: folder in which everything is kept, or None.
         output: where things are said.
-        served: whether the lab is served by a process of its own, which is tortured too.
+        served: whether the lab is served by a process of its own, which is tortured too; some of both by default.
+        engine: `prefect`, with a server of its own, which is tortured too, or `local`.
+        compare: whether every run is held against the undisturbed one; only in virtual time.
     """
+    if served and engine == "prefect":
+        raise InputError("a served lab is tortured with the local engine: leave out --served, or take --engine local")
     checked = check(file, overrides=overrides, simulate=simulate)
     _require_simulated(checked)
-    folder = keep or Path(tempfile.mkdtemp(prefix="sdl-torture-"))
+    folder = keep or Path(tempfile.mkdtemp(prefix="sdl-torture-", dir=memory()))
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"--keep {folder}: the folder is not empty; give a new one")
     folder.mkdir(parents=True, exist_ok=True)
-    compare = checked.lab.clock.type == "virtual"
-    if not compare:
-        output.say("the lab's time is not virtual: runs are not compared with the undisturbed one")
-    make: Callable[[Path], AnyLane]
-    if served:
-        make = _served_lane(checked, file, overrides)
-    else:
-        subject = Subject.of(checked, runner(file, overrides, simulate=simulate), answer=oracle(checked))
-        make = partial(Lane, subject)
-    result = Torture(make, folder, faults=faults, seed=seed, lanes=lanes, compare=compare, say=output.say).run()
-    _tell(result, output, compare=compare)
+    left_out: list[str] = []
+    if compare and checked.lab.clock.type != "virtual":
+        compare = False
+        left_out.append("comparison with the undisturbed run: the lab's time is not virtual")
+    with ExitStack() as held:
+        if engine == "prefect":
+            parts = {"prefect": held.enter_context(_prefect_lanes(checked, file, overrides, folder, simulate=simulate))}
+        else:
+            parts = _parts(checked, file, overrides, left_out, simulate=simulate, served=served)
+        results = []
+        for number, (name, make) in enumerate(parts.items()):
+            share = (faults + len(parts) - 1 - number) // len(parts)
+            if share:
+                output.say(f"{name}:")
+                one = Torture(
+                    make, folder / name, faults=share, seed=seed, lanes=lanes, compare=compare, say=output.say
+                )
+                results.append(one.run())
+    result = TortureResult.of(results)
+    _tell(result, output, left_out, compare=compare)
     if result.problems:
         output.say(f"\nhomes, journals and output of all campaigns are kept in {folder}")
         return FAILED
@@ -86,7 +102,49 @@ def torture(
     return DONE
 
 
-def _served_lane(checked: Checked, file: Path, overrides: tuple[str, ...]) -> Callable[[Path], AnyLane]:
+def _parts(
+    checked: Checked,
+    file: Path,
+    overrides: tuple[str, ...],
+    left_out: list[str],
+    *,
+    simulate: bool,
+    served: bool | None,
+) -> dict[str, Callable[[Path], Lane]]:
+    """Return what is tortured, a fair share of the faults each; what cannot be here is said in `left_out`."""
+    parts: dict[str, Callable[[Path], Lane]] = {}
+    subject = Subject.of(checked, runner(file, overrides, simulate=simulate), answer=oracle(checked))
+    if not served:
+        parts["embedded"] = partial(Lane, subject)
+    if served is not False:
+        try:
+            parts["served"] = _served_lane(checked, file, overrides)
+        except InputError as error:
+            if served:
+                raise
+            left_out.append(f"faults of lab server and network: {error}")
+    reason = reason_against()
+    if reason is None:
+        parts["database"] = partial(Lane, subject, make_database=Database)
+    else:
+        left_out.append(f"faults of the database: {reason}")
+    return parts
+
+
+def _prefect_lanes(
+    checked: Checked, file: Path, overrides: tuple[str, ...], folder: Path, *, simulate: bool
+) -> AbstractContextManager[Callable[[Path], Lane]]:
+    try:
+        from sdl_flows.torture import prefect_lanes
+    except ImportError as error:
+        raise InputError(
+            f"the Prefect engine needs the extra sdl[prefect] ({error}); install it, or use --engine local"
+        ) from error
+    run = runner(file, overrides, simulate=simulate, engine="prefect")
+    return prefect_lanes(Subject.of(checked, run, answer=oracle(checked)), folder)
+
+
+def _served_lane(checked: Checked, file: Path, overrides: tuple[str, ...]) -> Callable[[Path], Lane]:
     if checked.lab.clock.type != "virtual":
         raise InputError(
             f"torture of a served lab needs virtual time, but lab '{checked.lab.name}' has {checked.lab.clock.type} time; "
@@ -128,14 +186,17 @@ def served_subject(
     return ServedSubject(run, checked.campaign.name, outcomes, reads, checked.lab, sabotage or {}, answer)
 
 
-def runner(file: Path, overrides: tuple[str, ...], *, simulate: bool, inline: bool = False) -> Callable[[Path], int]:
-    """Return what does the work of `sdl run --engine local` in a home, less the report that nobody would read.
+def runner(
+    file: Path, overrides: tuple[str, ...], *, simulate: bool, inline: bool = False, engine: str = "local"
+) -> Callable[[Path], int]:
+    """Return what does the work of `sdl run` in a home, less the report that nobody would read.
 
     Args:
         file: the campaign file.
         overrides: `path=value` of `--set`.
         simulate: whether simulators stand in for real instruments.
         inline: whether planner and analyses run in the campaign's own process, which saves starting another each time.
+        engine: `local` or `prefect`; the latter has a worker of its own, whatever `inline` says.
     """
 
     def run(home: Path) -> int:
@@ -146,7 +207,7 @@ def runner(file: Path, overrides: tuple[str, ...], *, simulate: bool, inline: bo
                 None,
                 None,
                 overrides,
-                "local",
+                engine,
                 simulate,
                 Output(as_json=True),
                 stays=False,
@@ -229,14 +290,17 @@ def _require_simulated(checked: Checked) -> None:
         raise InputError("torture keeps a world of its own for every campaign; leave 'server' out of the lab's 'world'")
 
 
-def _tell(result: TortureResult, output: Output, *, compare: bool) -> None:
-    data = result.as_json()
+def _tell(result: TortureResult, output: Output, left_out: list[str], *, compare: bool) -> None:
+    data = {**result.as_json(), "left_out": left_out}
     output.say(f"\n{'process':<9} {'fault':<15} {'where':<44} {'struck':>6}")
     for (process, kind, boundary), number in sorted(result.struck.items()):
         output.say(f"{process:<9} {kind:<15} {boundary:<44} {number:>6}")
+    boundaries = len(result.by_boundary)
     output.say(f"\n{'faults':<44} {data['faults']:>6}   in {data['campaigns']} campaigns, {result.seconds:.0f} s")
+    output.say(f"{'least at any boundary':<44} {data['least_struck']:>6}   of {boundaries} boundaries of all processes")
     for key in ("executed_twice", "lost", "observations_missing", "observations_doubled", "questions"):
         output.say(f"{key.replace('_', ' '):<44} {data[key]:>6}")
+    output.say(f"{'campaigns, nothing repeated, nothing asked':<44} {result.plain:>6}   of {len(result.trials)}")
     if compare:
         equal, compared = data["campaigns_equal_to_undisturbed"], data["campaigns_compared"]
         output.say(f"{'campaigns equal to the undisturbed one':<44} {equal:>6}   of {compared} that can be compared")
@@ -244,6 +308,10 @@ def _tell(result: TortureResult, output: Output, *, compare: bool) -> None:
         output.say(f"{'median time to resume / s':<44} {result.median_resume:>6.2f}")
         for name, seconds in result.median_resumes.items():
             output.say(f"{f'  of the {name} / s':<44} {seconds:>6.2f}")
+    for found in data["differences"]:
+        output.say(f"DIFFERS {found['campaign']}: {found['first']}; before it: {found['cause'] or 'no cause'}")
+    for what in left_out:
+        output.say(f"LEFT OUT {what}")
     for problem in result.problems:
         output.say(f"PROBLEM {problem}")
     output.emit(data)

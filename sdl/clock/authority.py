@@ -2,7 +2,8 @@
 
 The rule is that of `VirtualClock`, over processes: time advances only when every actor waits, and then to the earliest moment
 that anybody waits for; waiters of one instant go on one at a time, in the order of their keys, then of the actors' names. An
-actor that is down (its connection broke without a farewell) holds time still until it is back.
+actor that is down (its connection broke without a farewell) holds time still until it is back. Where nobody waits for a
+moment, time stands still for good, which is an error; unless an actor waits for what a person will do, who needs no time.
 
 Messages between actors keep the rule by one discipline: whoever sends a message counts as working until the receiver, which
 then counts as working itself, has acknowledged it. So no moment can pass while a message is on its way.
@@ -24,6 +25,7 @@ class _Actor:
     grant: Grant
     fail: Callable[[str], None]
     waits: tuple[Moment, Key] | None = None
+    for_person: bool = False
     works: bool = True
     is_up: bool = True
 
@@ -54,11 +56,18 @@ class TimeAuthority:
         self._actors[name] = _Actor(grant, fail)
         return True
 
-    def wait(self, name: str, waits: tuple[Moment, Key] | None) -> None:
-        """Note that nobody works in an actor; it waits for a moment, or for another actor alone (None)."""
+    def wait(self, name: str, waits: tuple[Moment, Key] | None, *, for_person: bool = False) -> None:
+        """Note that nobody works in an actor.
+
+        Args:
+            name: of the actor.
+            waits: the moment for which it waits, or None: for another actor alone.
+            for_person: whether it also waits for something that a person will do.
+        """
         actor = self._actors[name]
         actor.works = False
         actor.waits = waits
+        actor.for_person = for_person
         self._advance()
 
     def work(self, name: str) -> None:
@@ -84,6 +93,8 @@ class TimeAuthority:
             return
         waiting = [(a.waits, name) for name, a in self._actors.items() if a.waits is not None]
         if not waiting:
+            if any(a.for_person for a in self._actors.values()):
+                return
             for actor in self._actors.values():
                 actor.fail("virtual time stands still: every actor waits for another, and none for a moment in time")
             return

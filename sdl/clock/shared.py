@@ -7,6 +7,7 @@ import contextlib
 import heapq
 import json
 from collections import deque
+from collections.abc import Callable
 
 from sdl.clock.clocks import VirtualClock
 from sdl.errors import ClockError
@@ -19,11 +20,15 @@ class SharedVirtualClock(VirtualClock):
 
     Made by `connect`. Within the process it works as `VirtualClock` does; when nobody works here, it tells the authority what is
     waited for, and goes on when that grants it.
+
+    Attributes:
+        waits_for_person: says whether somebody here waits for what only a person can do; asked whenever nobody works here.
     """
 
     def __init__(self, now: float, actor: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         super().__init__(now)
         self.name = actor
+        self.waits_for_person: Callable[[], bool] = lambda: False
         self._reader = reader
         self._writer = writer
         self._asked = False
@@ -120,7 +125,8 @@ class SharedVirtualClock(VirtualClock):
         while self._sleepers and self._sleepers[0][3].done():
             heapq.heappop(self._sleepers)  # cancelled while it slept
         self._asked = True
-        self._send({"op": "wait", "waits": list(self._sleepers[0][:2]) if self._sleepers else None})
+        waits = list(self._sleepers[0][:2]) if self._sleepers else None
+        self._send({"op": "wait", "waits": waits, "for_person": self.waits_for_person()})
 
     async def _listen(self) -> None:
         with contextlib.suppress(OSError, ValueError):  # the world died: what follows says so

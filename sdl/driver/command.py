@@ -71,6 +71,7 @@ class Reply:
         simulated: whether a simulation produced it.
         failed_samples: sample → what went wrong with it alone; the others of the command are as the status says.
         interlock: whether an interlock of the lab denied or stopped it: that says nothing of the specimen.
+        refused: whether lab or instrument refused it before anything happened: that says nothing of the specimen either.
     """
 
     command: str
@@ -84,3 +85,4 @@ class Reply:
     simulated: bool = False
     failed_samples: Mapping[str, str] = field(default_factory=dict)
     interlock: bool = False
+    refused: bool = False

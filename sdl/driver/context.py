@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sdl.errors import DriverError, InstrumentFault, OutcomeUnknown
@@ -98,7 +98,7 @@ class Context:
             InstrumentFault: the person says that it failed, or what came back does not fit the form.
             OutcomeUnknown: nobody can be asked.
         """
-        answer = await self.asks(form)
+        answer = await self.asks(replace(form, command=self.command.id))
         problem = form.problems(answer)
         if problem is not None:
             raise InstrumentFault(f"{form.title}: the answer cannot be used: {problem}")

@@ -21,11 +21,13 @@ class Form:
         title: which experiment, instrument and action, in a few words.
         instructions: what to do.
         fields: what to tell afterwards; where there is none, that it was done.
+        command: id of the command that asks; `Context.ask` fills it in.
     """
 
     title: str
     instructions: str
     fields: tuple[FieldSpec, ...] = ()
+    command: str = ""
 
     def problems(self, answer: Mapping[str, Any]) -> str | None:
         """Say what is wrong with an answer (values in the fields' units), or None."""

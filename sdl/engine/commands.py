@@ -71,4 +71,5 @@ def settled(reply: Reply, how: Literal["reply", "reconciled", "answered"]) -> Co
         how=how,
         failed_samples=dict(reply.failed_samples),
         interlock=reply.interlock,
+        refused=reply.refused,
     )

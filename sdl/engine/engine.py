@@ -3,69 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Literal
 
-from sdl.analysis import AnalysisInput
-from sdl.analysis.figure_data import MEDIA_TYPE as FIGURE_MEDIA_TYPE
-from sdl.analysis.figure_data import NAME as FIGURE_NAME
 from sdl.campaign import label_of
 from sdl.driver import Command, Reply
-from sdl.driver.context import nobody_to_ask
-from sdl.engine import commands, observing, questions
+from sdl.engine import commands, questions
 from sdl.engine.adoption import Strangers
 from sdl.engine.alarm import Alarm
+from sdl.engine.alive import SignsOfLife
+from sdl.engine.asking import Asking
+from sdl.engine.experiments import Experiments
 from sdl.engine.hooks import GuardedHooks, Hooks, View
 from sdl.engine.inbox import InboxWatch
 from sdl.engine.lateness import LateWatch
+from sdl.engine.leaving import Leaving
 from sdl.engine.proposing import ask_planner
 from sdl.engine.safety import Safety
-from sdl.engine.standstill import is_kept, stuck
-from sdl.engine.worker import Analysed, Worker, WorkerError, analyse
-from sdl.errors import AnalysisError, LedgerError, LimitError, SdlError
+from sdl.engine.standstill import is_kept
+from sdl.engine.worker import Worker
+from sdl.errors import LedgerError, SdlError
 from sdl.ledger import (
     CampaignEnded,
     CampaignWaiting,
     Event,
-    ExperimentFailing,
-    ExperimentFinished,
     ExperimentStarted,
-    QuestionOpened,
     RoundOpened,
-    StepSkipped,
 )
 from sdl.loop import (
-    Ask,
     CampaignState,
     Continue,
     End,
-    Fail,
-    Finish,
-    Gather,
     Load,
-    Observe,
     Propose,
-    RunStep,
-    Settle,
-    Skip,
     Start,
     WakeAt,
     decide,
-    failed,
-    next_step,
 )
-from sdl.loop.policy import may_follow
-from sdl.objective import Estimate
 
 if TYPE_CHECKING:
     from sdl.clock import Clock
-    from sdl.driver import Form
     from sdl.lab import Lab
     from sdl.ledger import Ledger, Row
-    from sdl.loop import CommandState, ExperimentRecord, StepPlan
     from sdl.preflight import Checked
 
 _LAST = (2**62, 0)
@@ -112,25 +91,27 @@ class Engine:
         self.worker = worker
         self.state = state
         self.hooks = GuardedHooks(hooks or Hooks())
-        self._strangers = Strangers() if strangers is None else strangers
         self._units = {n: p.unit for n, p in checked.campaign.space.parameters.items()}
         self._live: dict[int, asyncio.Task[None]] = {}
         self._shares = any(s.together is not None for s in self.plan.steps)
-        self._gathering: dict[int, asyncio.Future[None]] = {}
-        self._loads: dict[int, Command] = {}
         self._alarm = Alarm(clock, _LAST, self._wake)
         self._changed: asyncio.Future[None] | None = None
         self.stays = False
         self.ask_again_after = questions.ASK_AGAIN_AFTER
         self._inbox = InboxWatch(self)
         self._late = LateWatch(self)
+        self._signs: SignsOfLife | None = None
+        self._leaving = Leaving(self)
         self._stopping: str | None = None
         self._ends_as: Literal["stopped", "waiting"] = "stopped"
         self._safety = Safety(lab, clock, self.hooks.diary)
+        self._experiments = Experiments(
+            self, Strangers() if strangers is None else strangers, self._late, self._leaving
+        )
         self._failure: BaseException | None = None
         self._unwritten: LedgerError | None = None
         self._activity = ""
-        self._asking = asyncio.Lock()
+        self.asking = Asking(self)
 
     # --- from outside ------------------------------------------------------------------------------------------------
 
@@ -143,7 +124,7 @@ class Engine:
         if self._stopping is None:
             self._stopping = reason
             self.lab.withdraw()
-            self._let_go_on(*self._gathering)
+            self._experiments.let_go_on(*self._experiments.gathering)
             self.hooks.diary(f"stopping: {reason}; running steps finish")
         self._wake()
 
@@ -157,6 +138,18 @@ class Engine:
         if not self._safety.is_begun:
             self.stop(reason)
             self._safety.begin()
+            self._leaving.begin(self._safety)
+
+    def give_signs(self, sign: Callable[[], None]) -> None:
+        """Say how a sign of life is given while the campaign runs; see `SignsOfLife`."""
+        self._signs = SignsOfLife(sign, self._lost)
+
+    def _lost(self, error: LedgerError) -> None:
+        """End without waiting for anything: another process has the campaign now, and this one can write no more."""
+        if self._failure is None:
+            self._failure = error
+        self._leaving.now()
+        self._wake()
 
     @property
     def is_stopping(self) -> bool:
@@ -168,14 +161,28 @@ class Engine:
         """Whether everything is being aborted and made safe."""
         return self._safety.is_begun
 
+    @property
+    def starts_nothing(self) -> bool:
+        """Whether nothing new is sent: the campaign ends, or is paused."""
+        return self._stopping is not None or self._failure is not None or self.state.standing == "paused"
+
+    @property
+    def live(self) -> Collection[int]:
+        """The experiments that this process carries out."""
+        return self._live.keys()
+
+    def settlement(self, reply: Reply, how: Literal["reply", "reconciled", "answered"]) -> list[Event]:
+        """Return the rows of a reply; see `Experiments.settlement`."""
+        return self._experiments.settlement(reply, how)
+
     def hold(self) -> None:
         """Send back what waits for an instrument: the campaign is paused."""
         self.lab.withdraw()
-        self._let_go_on(*self._gathering)
+        self._experiments.let_go_on(*self._experiments.gathering)
 
     def let_go_on(self, number: int) -> None:
         """Have an experiment look again what is to be done; needed where it waits for others."""
-        self._let_go_on(number)
+        self._experiments.let_go_on(number)
 
     def wake(self) -> None:
         """Have the loop decide again."""
@@ -211,14 +218,19 @@ class Engine:
         """
         with self.clock.actor():
             await self.hooks.started(self.view())
-            self.lab.put_questions_to(self._ask)
+            self.lab.put_questions_to(self.asking.ask)
             self.lab.when_started(self._late.started)
             # Before anything is sent: what a dead process left open may still occupy its instrument.
-            held = [*self.state.open_commands(), *self._kept()]
+            kept = [c for c in self.state.lost_commands() if is_kept(self.plan, self.state, c)]
+            held = [*self.state.open_commands(), *kept]
             self.lab.reserve((c.intended.command, c.intended.instrument) for c in held)
-            self.lab.locate({e.sample: e.held for e in self.state.experiments.values() if e.held})
+            here = [e for e in self.state.experiments.values() if e.held]
+            self.lab.locate({e.sample: e.held for e in here}, [e.sample for e in here if not e.is_made])
             try:
                 self._inbox.begin()
+                self.asking.withdraw_left()  # what was answered meanwhile was taken just now
+                if self._signs is not None:
+                    self._signs.begin()
                 end = await self._loop()
             except Exception as error:
                 await self._settle_tasks()
@@ -228,9 +240,12 @@ class Engine:
                 self._inbox.end()
                 self._late.end()
                 self._alarm.set(None)
+                if self._signs is not None:
+                    self._signs.end()
+                self._leaving.end()
                 # Before anything is closed: an instrument that is being made safe is still needed.
                 await self._safety.done_by_the_clock()
-            self._record([CampaignEnded(*end)])
+            self.write([CampaignEnded(*end)])
             await self.hooks.ended(self.view())
             return end
 
@@ -277,7 +292,7 @@ class Engine:
             self.hold()
         else:
             if self.state.standing != "waiting":
-                self._record([CampaignWaiting(waits_for)])
+                self.write([CampaignWaiting(waits_for)])
                 self.hooks.diary(f"waiting: {waits_for}")
             await changed
 
@@ -286,28 +301,21 @@ class Engine:
 
         Each of them waits for room that nobody will make, or for an instrument of which nobody knows what it did.
         """
-        held = stuck(self.plan, self.state, self.lab, self._live)
-        if not held or self._alarm.is_set or len(held) + len(self._gathering) < len(self._live):
+        held = self.lab.blocked()
+        if not held or self._alarm.is_set or len(held) + len(self._experiments.gathering) < len(self._live):
             return None
         return f"no sample can move: {'; '.join(dict.fromkeys(held))}; a person must see to it"
-
-    def _look_whether_blocked(self, actor: AbstractContextManager[None]) -> None:
-        try:
-            if stuck(self.plan, self.state, self.lab, self._live):
-                self._wake()
-        finally:
-            actor.__exit__(None, None, None)
 
     async def _carry_out(self, decision: Propose | Start | Continue | Load) -> None:
         match decision:
             case Propose():
                 await self._propose(decision)
             case Load():
-                self._send_load(decision)
+                self._experiments.send_load(decision)
             case Start(experiment):
                 sample = f"{self.name}-{experiment:04d}"
-                self._record([ExperimentStarted(experiment, self.plan.source, sample)])
-                self.hooks.diary(f"experiment {experiment} begins: {self._label(experiment)}")
+                self.write([ExperimentStarted(experiment, self.plan.source, sample)])
+                self.hooks.diary(f"experiment {experiment} begins: {self.label(experiment)}")
                 self._spawn(experiment)
             case Continue(experiment):
                 self.hooks.diary(f"experiment {experiment} goes on")
@@ -315,7 +323,7 @@ class Engine:
 
     async def _propose(self, decision: Propose) -> None:
         if not decision.is_open:
-            self._record([RoundOpened(decision.round, decision.count, decision.seed)])
+            self.write([RoundOpened(decision.round, decision.count, decision.seed)])
         self._activity = f"round {decision.round}: asking {self.checked.campaign.planner.type}"
         opened = self.state.rounds[-1].seq
         seq = self.ledger.head(self.name)[0]
@@ -324,7 +332,7 @@ class Engine:
             event = await ask_planner(self.worker, self.checked, known.history(), decision, self._next_number)
         finally:
             self._activity = ""
-        self._record([event])
+        self.write([event])
         await self.hooks.round_over(self.view())
 
     def _next_number(self) -> int:
@@ -337,8 +345,8 @@ class Engine:
 
         async def carry_out() -> None:
             try:
-                label = self._label(number)
-                await self.hooks.experiment(number, label, lambda: self._experiment(number))
+                label = self.label(number)
+                await self.hooks.experiment(number, label, lambda: self._experiments.carry_out(number))
             except BaseException as error:  # noqa: BLE001  kept and raised by the loop
                 if self._failure is None:
                     self._failure = error
@@ -362,268 +370,18 @@ class Engine:
 
     def _try_to_end(self, state: EndState, reason: str) -> None:
         try:
-            self._record([CampaignEnded(state, reason)])
+            self.write([CampaignEnded(state, reason)])
         except SdlError as error:
             self.hooks.diary(f"the end could not be recorded: {error}")
 
-    # --- one experiment ----------------------------------------------------------------------------------------------
-
-    async def _experiment(self, number: int) -> None:
-        while True:
-            record = self.state.experiments[number]
-            if record.state != "running":
-                await self.hooks.round_over(self.view())
-                return
-            if (load := self._loads.pop(number, None)) is not None:
-                if self._starts_nothing:  # said since the load was formed: nothing of it has left this process
-                    self._settled(Reply(load.id, "not_started", error="withdrawn before it was sent"), "reply")
-                else:
-                    await self._send(load)
-                continue
-            decision = next_step(self.plan, record, self.state.approved)
-            match decision:
-                case Fail(reason, ends):
-                    self._fail(record, reason, ends=ends)
-                case Gather():
-                    if self._starts_nothing:
-                        return
-                    await self._gather(number)
-                case Finish(state, reason):
-                    self._record([ExperimentFinished(number, state, reason)])
-                    self._diary_end(number)
-                case Ask():
-                    self._open_question(decision, record)
-                    return
-                case Skip(step, reason):
-                    self._record([StepSkipped(number, step.index, reason)])
-                    self.hooks.diary(f"experiment {number}: step {step.index + 1} is skipped: {reason}")
-                case Observe(step, command):
-                    await self._observe(record, step, command)
-                case Settle(command):
-                    await self._settle(command)
-                case RunStep(step):
-                    if self._starts_nothing:
-                        return
-                    await self._run_step(record, step)
-
-    @property
-    def _starts_nothing(self) -> bool:
-        return self._stopping is not None or self._failure is not None or self.state.standing == "paused"
-
-    def _open_question(self, ask: Ask, record: ExperimentRecord) -> None:
-        """Ask a person, unless that is asked already: by an experiment that shares the command."""
-        if ask.command is not None and ask.about == "command":
-            if self.state.question_of(ask.command.intended.command) is not None:
-                return
-            label = "; ".join(self._label(n) for n in self.state.members(ask.command.intended.command))
-        else:
-            label = self._label(record.number)
-        question = questions.opened(self.state, ask, record.number, label, self.ask_again_after)
-        self._record([question])
-        self._diary_question(question)
-
-    def _kept(self) -> list[CommandState]:
-        return [c for c in self.state.lost_commands() if is_kept(self.plan, self.state, c)]
-
-    def _diary_question(self, question: QuestionOpened) -> None:
-        words = " | ".join(question.answers)
-        self.hooks.diary(
-            f"experiment {question.experiment} waits for a person: {question.text} "
-            f"(sdl answer {self.name}/{question.question} {words})"
-        )
-
-    async def _run_step(self, record: ExperimentRecord, step: StepPlan) -> None:
-        if self._adopt(step, [record]):
-            return
-        command = self._intend(step, [record])
-        if command is not None:
-            await self._send(command)
-
-    def _adopt(self, step: StepPlan, records: Sequence[ExperimentRecord]) -> bool:
-        """Take over what the lab server knows of a step and the ledger does not; returns whether there was anything."""
-        events = self._strangers.adopt(step, records)
-        if events:
-            self._record(events)
-            numbers = ", ".join(str(r.number) for r in records)
-            self.hooks.diary(f"experiment {numbers}: the lab server knows {step.instrument}.{step.action.name} already")
-        return bool(events)
-
-    def _send_load(self, load: Load) -> None:
-        """Record the command that experiments share, and have the first of them carry it out."""
-        records = [self.state.experiments[n] for n in load.experiments]
-        if self._adopt(load.step, records):
-            self._let_go_on(*load.experiments)
-            return
-        command = self._intend(load.step, records)
-        if command is None:
-            self._let_go_on(*load.experiments)
-            return
-        what = f"{load.step.instrument}.{load.step.action.name}"
-        labels = ", ".join(str(n) for n in load.experiments)
-        several = len(load.experiments) > 1
-        self.hooks.diary(
-            f"{what} of experiments {labels} together" if several else f"{what} of experiment {labels} alone"
-        )
-        self._loads[command.experiment] = command
-        self._let_go_on(command.experiment)
-
-    async def _gather(self, number: int) -> None:
-        """Wait until a load with this experiment is sent by it, or settled by another."""
-        self._gathering[number] = self.clock.event()
-        self._wake()
-        try:
-            await self.clock.wait_for(self._gathering[number])
-        finally:
-            self._gathering.pop(number, None)
-
-    def _let_go_on(self, *experiments: int) -> None:
-        for number in experiments:
-            if number in self._gathering:
-                self.clock.settle(self._gathering[number])
-
-    def _intend(self, step: StepPlan, records: Sequence[ExperimentRecord]) -> Command | None:
-        """Record that a command will be sent; returns None where its arguments are outside limits and the experiments failed."""
-        first, *others = records
-        try:
-            arguments = step.values(first.candidate)
-        except LimitError as error:
-            for record in records:
-                self._fail(record, str(error))
-            return None
-        command = Command(
-            id=str(uuid.uuid4()),
-            campaign=self.name,
-            epoch=self.state.epoch,
-            experiment=first.number,
-            step=step.index,
-            instrument=step.instrument,
-            action=step.action.name,
-            arguments=arguments,
-            samples=tuple(r.sample for r in records),
-            occurrence=step.occurrence,
-            destination=step.destination,
-        )
-        self._record([commands.intended(command, [r.number for r in others])])
-        return command
-
-    async def _send(self, command: Command) -> None:
-        # Once it waits in its queue it may wait there for what only a person can do; no time passes before that is known.
-        actor = self.clock.actor()
-        actor.__enter__()
-        asyncio.get_running_loop().call_soon(self._look_whether_blocked, actor)
-        reply = await self.lab.execute(command, begins_sample=command.step == 0)
-        self._settled(reply, "reply")
-
-    async def _settle(self, command: CommandState) -> None:
-        """Find out what became of a command that a dead process left open."""
-        intended = command.intended
-        reply = await self.lab.reconcile(commands.as_sent(self.name, intended))
-        where = f"experiment {intended.experiment}, {intended.instrument}.{intended.action}"
-        if reply is None:
-            self._record([commands.settled(Reply(intended.command, "not_started"), "reconciled")])
-            self.hooks.diary(f"{where}: the instrument says that it never started")
-            self._let_go_on(*(m[0] for m in intended.members))
-            return
-        self.hooks.diary(f"{where}: asked after the interruption, the instrument says: {reply.status}")
-        self._settled(reply, "reconciled")
-
-    def _settled(self, reply: Reply, how: Literal["reply", "reconciled"]) -> None:
-        """Record a reply and what follows from it, in one transaction."""
-        command = self.command(reply.command)
-        late = self._late.settled(command, reply)
-        events = self.settlement(reply, how)
-        self._record([*late, *events])
-        if late:
-            self._late.said(command)
-        if isinstance(events[-1], QuestionOpened):
-            self._diary_question(events[-1])
-        elif reply.status == "unknown":
-            self.lab.answered(self.command(reply.command), "unknown")
-        self._let_go_on(*self.state.members(reply.command)[1:])
-
-    def settlement(self, reply: Reply, how: Literal["reply", "reconciled", "answered"]) -> list[Event]:
-        """Return the rows of a reply, with the outcomes that its result gives to every experiment that shares it."""
-        members = [self.state.experiments[number] for number in self.state.members(reply.command)]
-        first = members[0]
-        last = next(c for c in first.commands.values() if c.intended.command == reply.command)
-        step = self.plan.step(next(i for i, c in first.commands.items() if c is last))
-        row = commands.settled(reply, how)
-        events: list[Event] = [row]
-        if reply.status == "succeeded" and step.analysis is None:
-            for record in members:
-                if record.sample not in reply.failed_samples:
-                    events += self._observations(record, step, reply.command, _estimates(reply.values, step))
-        # One who may not send it again asks for all: the answer settles the command for everybody who shares it.
-        if reply.status == "unknown" and not all(may_follow(step, r) for r in members):
-            ask = Ask(step, "command", replace(last, settled=row), "")
-            labels = "; ".join(self._label(r.number) for r in members)
-            events.append(questions.opened(self.state, ask, first.number, labels, self.ask_again_after))
-        return events
-
-    def _fail(
-        self, record: ExperimentRecord, reason: str, *before: Event, ends: Literal["failed", "aborted"] = "failed"
-    ) -> None:
-        """Record that an experiment failed: that it is over, or that steps follow which clear up."""
-        match failed(self.plan, record, reason):
-            case Fail():
-                self._record([*before, ExperimentFailing(record.number, reason, ends)])
-                self.hooks.diary(f"experiment {record.number} failed: {reason}; clearing up")
-            case Finish():
-                self._record([*before, ExperimentFinished(record.number, ends, reason)])
-                self._diary_end(record.number)
-
-    async def _observe(self, record: ExperimentRecord, step: StepPlan, command: CommandState) -> None:
-        settled = command.settled
-        if settled is None:
-            return
-        if step.analysis is None:
-            self._record(self._observations(record, step, settled.command, _estimates(settled.values, step)))
-            return
-        inputs = tuple(
-            AnalysisInput(a["name"], a["media_type"], self.ledger.artefacts.get(a["sha256"])) for a in settled.artefacts
-        )
-        raw = (record.number, step, settled.command, settled.artefacts)
-        try:
-            analysed: Analysed = await self.worker.call(analyse, step.analysis, inputs)
-            found = observing.estimates_of(analysed, step)
-            # On disk before the row that names it; a figure that a crash leaves without its row does no harm.
-            figure = (
-                None
-                if analysed.figure is None
-                else self.ledger.artefacts.put(FIGURE_NAME, analysed.figure, FIGURE_MEDIA_TYPE)
-            )
-            event = observing.succeeded(*raw, analysed, figure)
-            given = self._observations(record, step, settled.command, found, analysed=analysed, analysis=event.analysis)
-        except (LedgerError, WorkerError):
-            raise
-        except Exception as error:  # noqa: BLE001  odd raw data fail their experiment, not the campaign, now and at every resume
-            refused = isinstance(error, AnalysisError)
-            said = str(error) if refused else f"{type(error).__name__}: {error}"
-            nothing = observing.without_values(*raw, "refused" if refused else "failed", said)
-            self._fail(record, f"analysis {step.analysis}: {said}", nothing)
-            return
-        self._record([event, *given])
-        for flag in analysed.flags:
-            self.hooks.diary(f"experiment {record.number}, {step.analysis}: flagged: {flag}")
-
-    def _observations(
-        self,
-        record: ExperimentRecord,
-        step: StepPlan,
-        command: str,
-        found: Mapping[str, Estimate],
-        *,
-        analysed: Analysed | None = None,
-        analysis: str | None = None,
-    ) -> Sequence[Event]:
-        return [
-            observing.observation(record.number, record.source, g, command, found[g.outcome], analysed, analysis)
-            for g in step.gives
-        ]
-
     # --- within ------------------------------------------------------------------------------------------------------
 
-    def _record(self, events: Sequence[Event]) -> list[Row]:
+    def write(self, events: Sequence[Event]) -> list[Row]:
+        """Write the rows of what the campaign itself did; see `record`.
+
+        Raises:
+            LedgerError: they cannot be written, or others could not be before.
+        """
         # A row that fits by chance after one that did not would put the campaign's time ahead of what was lost. In virtual time
         # nothing is lost by writing no more: the instruments tell it all again. In real time every result is worth a try.
         if self._unwritten is not None and self.clock.settings.type == "virtual":
@@ -634,32 +392,6 @@ class Engine:
             self._unwritten = error
             raise
 
-    async def _ask(self, form: Form) -> Mapping[str, Any]:
-        """Ask a person through the hooks; several questions come one after another."""
-        async with self._asking:
-            self.hooks.diary(f"{form.title}: a person is asked")
-            answer = await self.hooks.ask(form)
-        return await nobody_to_ask(form) if answer is None else answer
-
-    def _label(self, number: int) -> str:
+    def label(self, number: int) -> str:
+        """Return an experiment's candidate in words."""
         return label_of(self.state.experiments[number].candidate, self._units)
-
-    def _diary_end(self, number: int) -> None:
-        record = self.state.experiments[number]
-        if record.state == "done":
-            values = ", ".join(_said(n, e, self.checked.campaign.unit_of(n)) for n, e in record.outcomes.items())
-            self.hooks.diary(f"experiment {number} done: {values}")
-        else:
-            self.hooks.diary(f"experiment {number} {record.state}: {record.reason}")
-
-
-def _estimates(values: Any, step: StepPlan) -> dict[str, Estimate]:  # noqa: ANN401  a mapping of result fields
-    return {
-        g.outcome: g.estimate(values[g.field], None if g.uncertainty_field is None else values[g.uncertainty_field])
-        for g in step.gives
-    }
-
-
-def _said(name: str, estimate: Estimate, unit: str) -> str:
-    spread = "" if estimate.uncertainty is None else f" ± {estimate.uncertainty:.2g}"
-    return f"{name} {estimate.value:.4g}{spread}{'' if unit == 'dimensionless' else ' ' + unit}"

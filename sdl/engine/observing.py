@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from sdl.analysis import Interval
     from sdl.artefacts import ArtefactRef
     from sdl.engine.worker import Analysed
-    from sdl.loop import StepPlan
+    from sdl.ledger import Event
+    from sdl.loop import ExperimentRecord, StepPlan
     from sdl.loop.plan import Gives
     from sdl.objective import Estimate
 
@@ -165,3 +166,26 @@ def _named(artefacts: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def estimates(values: Mapping[str, Any], step: StepPlan) -> dict[str, Estimate]:
+    """Return the outcomes that a step's own result gives."""
+    return {
+        g.outcome: g.estimate(values[g.field], None if g.uncertainty_field is None else values[g.uncertainty_field])
+        for g in step.gives
+    }
+
+
+def observations(
+    record: ExperimentRecord,
+    step: StepPlan,
+    command: str,
+    found: Mapping[str, Estimate],
+    *,
+    analysed: Analysed | None = None,
+    analysis: str | None = None,
+) -> list[Event]:
+    """Return the rows of the outcomes that a step gives."""
+    return [
+        observation(record.number, record.source, g, command, found[g.outcome], analysed, analysis) for g in step.gives
+    ]

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sdl.driver import ArtefactRef, Form, Reply
-from sdl.driver.form import read_field
-from sdl.engine.questions import answers_of
+from sdl.driver import ArtefactRef, Reply
+from sdl.engine.questions import answers_of, fields_of, read_done
 from sdl.errors import InputError, LedgerError, UnitError, brief, listed, near_miss
 from sdl.ledger import (
     CampaignPaused,
@@ -130,6 +129,8 @@ class Desk:
             return Taken(said, [event], [lambda: self._engine.begin_abort(f"aborted by {request.by}")])
         if question.about == "command":
             return self._about_command(request, question, answer, reason)
+        if question.about == "form":
+            return self._form(request, question, answer, reason)
         taken = Taken(f"{question.question} answered: {answer}")
         for one in self._alike(question, answer):
             taken.events.append(QuestionAnswered(one.question, answer, {}, request.by, reason))
@@ -150,6 +151,35 @@ class Desk:
         open_ = self._engine.state.open_questions()
         return [q for q in open_ if q.about == "approval" and q.step == question.step]
 
+    def _form(self, request: Request, question: QuestionOpened, answer: str, reason: str) -> Taken:
+        """Give an action what it asked for; where its process died meanwhile, that is what became of its command."""
+        engine = self._engine
+        if answer == "failed" and not reason:
+            raise InputError("say what went wrong with --reason: the experiment fails with these words")
+        fields = fields_of(question.fields)
+        if not engine.asking.is_asking(question.question):
+            known = [c for e in engine.state.experiments.values() for c in e.commands.values() if c.status == "open"]
+            is_open = any(c.intended.command == question.command for c in known)
+            step = engine.plan.step(engine.command(question.command).step) if is_open else None
+            if (
+                step is None
+                or engine.lab.is_served
+                or {f.name for f in fields} != {f.name for f in step.action.results}
+            ):
+                raise InputError(
+                    "the process that asked is gone; it asks anew where it is still needed: see sdl questions"
+                )
+            return self._about_command(request, question, answer, reason)
+        if request.body.get("files"):
+            raise InputError("the action that asks takes no files")
+        values: dict[str, Any] = {}
+        if answer == "done":
+            values, _ = read_done(fields, request.body.get("values") or {}, ())
+        fault = None if answer == "done" else f"the person says that it failed: {reason}"
+        told = partial(engine.asking.answered, question.question, request.by, values, fault)
+        event = QuestionAnswered(question.question, answer, values, request.by, reason)
+        return Taken(f"{question.question} answered: {answer}", [event], [told])
+
     def _about_command(self, request: Request, question: QuestionOpened, answer: str, reason: str) -> Taken:
         """Turn what a person knows of a command into the row that settles it."""
         engine = self._engine
@@ -158,14 +188,16 @@ class Desk:
         why = f"{request.by} says so{': ' + reason if reason else ''}"
         values: dict[str, Any] = {}
         if answer == "done":
-            values = _typed(Form(question.text, "", step.action.results), request.body.get("values") or {})
+            values, failed = read_done(step.action.results, request.body.get("values") or {}, command.samples)
             files = tuple(ArtefactRef(**f) for f in request.body.get("files") or ())
-            if step.analysis is not None and not files:
+            if step.analysis is not None and not files and len(failed) < max(1, len(command.samples)):
                 raise InputError(
                     f"the outcomes of {step.instrument}.{step.action.name} come from the analysis '{step.analysis}' of raw data: "
                     "give the files with --file, or answer 'did-not-happen' or 'discard'"
                 )
-            reply = Reply(command.id, "succeeded", values, files)
+            reply = Reply(command.id, "succeeded", values, files, failed_samples=failed)
+        elif answer == "failed":
+            reply = Reply(command.id, "failed", error=f"the person says that it failed: {reason}")
         elif answer == "did-not-happen":
             reply = Reply(command.id, "not_started", error=why)
         else:
@@ -175,7 +207,7 @@ class Desk:
             f"{question.question} answered: {answer}",
             [answered, *engine.settlement(reply, "answered")],
             [
-                lambda: engine.lab.answered(command, reply.status),
+                lambda: engine.lab.answered(command, "aborted" if reply.status == "failed" else reply.status),
                 # Who shares it may be waiting for others to send it again with.
                 *(partial(engine.let_go_on, number) for number in engine.state.members(command.id)),
             ],
@@ -331,25 +363,6 @@ class Desk:
             there = f"1 to {max(state.experiments)}" if state.experiments else "none"
             raise InputError(f"there is no experiment {brief(number)}; there is {there}")
         return state.experiments[number]
-
-
-def _typed(form: Form, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a result as a person wrote it, in the fields' units.
-
-    Raises:
-        InputError: a field is missing, surplus, of the wrong kind or unit, or outside its limits; all are named.
-    """
-    known = {f.name: f for f in form.fields}
-    wrong = [f"'{name}' is no result{near_miss(name, known)}" for name in given if name not in known]
-    values: dict[str, Any] = {}
-    for name, spec in known.items():
-        try:
-            values[name] = read_field(spec, str(given.get(name, "")))
-        except InputError as error:
-            wrong.append(f"{name}: {error}")
-    if wrong:
-        raise InputError("; ".join(wrong))
-    return values
 
 
 def _reason(request: Request) -> str:

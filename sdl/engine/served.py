@@ -93,4 +93,5 @@ async def _tell(lab: RemoteLab, sent: Iterable[tuple[Command, Reply | None]], ro
 def _log_before(ledger: Ledger, name: str) -> str | None:
     """Return the id of the command log on which the campaign's last process worked, or None."""
     raised = [r.event for r in ledger.rows(name) if isinstance(r.event, EpochRaised)]
-    return None if not raised else raised[-1].environment.get("lab", {}).get("log")
+    logs = (e.environment.get("lab", {}).get("log") for e in reversed(raised))
+    return next((log for log in logs if log is not None), None)  # who took it over may not have reached the lab

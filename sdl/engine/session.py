@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from sdl.clock import Clock, make_clock
 from sdl.clock.shared import SharedVirtualClock
 from sdl.engine.engine import Engine
-from sdl.engine.environment import environment
 from sdl.engine.hooks import GuardedHooks
-from sdl.engine.served import open_served, take_over
+from sdl.engine.served import open_served
+from sdl.engine.served import take_over as take_over_there
+from sdl.engine.taking_over import conditions, fence, named, require_free_instruments, said
 from sdl.errors import LedgerError, NameInUseError
 from sdl.lab import EmbeddedLab
 from sdl.lab.claims import lock_folder
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sdl.engine.worker import Worker
     from sdl.lab.client import RemoteLab
     from sdl.ledger import Ownership
+    from sdl.ledger.ownership import FormerOwner
     from sdl.preflight import Checked
 
 
@@ -43,6 +45,7 @@ class Session:
         state: its journal so far.
         is_done: whether there is nothing to do any more.
         is_new: whether it was made just now.
+        silenced: the process from which it was taken although it still held it, or None.
     """
 
     checked: Checked
@@ -54,6 +57,7 @@ class Session:
     _home: Path | None
     _lab: EmbeddedLab | RemoteLab | None = None
     _clock: Clock | None = None
+    silenced: FormerOwner | None = None
 
     @property
     def lab(self) -> EmbeddedLab:
@@ -108,18 +112,20 @@ class Session:
         """
         lab = await self.open_lab()
         clock = lab.clock
-        instruments = {
-            name: {"driver": plan.driver, "nature": plan.description.nature}
-            for name, plan in self.checked.lab.instruments.items()
-        }
-        found: dict[str, Any] = {**environment(), "instruments": instruments, "clock": clock.settings.type}
+        found = {**conditions(self.checked), "clock": clock.settings.type}
         epoch = self.state.epoch
+        if isinstance(lab, EmbeddedLab):
+            lab.check_before_start(lambda: self.ledger.require_mine(self.name))
         if hooks is not None:
             lab.say_to(GuardedHooks(hooks).diary)
         if not isinstance(lab, EmbeddedLab):
             found["lab"] = {"server": lab.url, "log": lab.id}
             epoch = max(epoch, await lab.known_epoch(self.id))  # a restored ledger may be behind
-        if (gone := self._gone()) is not None:
+        if self.silenced is not None:
+            found["took_over"] = named(self.silenced)
+            if hooks is not None:
+                hooks.diary(said(self.silenced))
+        elif (gone := self._gone()) is not None:
             found["took_over"] = gone
             if hooks is not None:
                 hooks.diary(f"taken over from process {gone['pid']} on {gone['host']}, which is gone")
@@ -128,8 +134,13 @@ class Session:
             self.state.apply(row)
         strangers = None
         if not isinstance(lab, EmbeddedLab):
-            strangers = await take_over(lab, self.id, self.ledger, self.state, hooks)
-        return Engine(self.checked, self.ledger, lab, clock, worker, self.state, hooks, strangers)
+            strangers = await take_over_there(lab, self.id, self.ledger, self.state, hooks)
+        engine = Engine(self.checked, self.ledger, lab, clock, worker, self.state, hooks, strangers)
+        if self._ownership is not None:
+            engine.give_signs(self._ownership.sign)
+        if not isinstance(lab, EmbeddedLab):
+            lab.when_held(engine.wake)
+        return engine
 
     def _gone(self) -> dict[str, Any] | None:
         """Return the process that died while it had the campaign, or None where the last one let it go."""
@@ -157,33 +168,44 @@ class Session:
                 self.ledger.close()
 
 
-def open_session(checked: Checked, home: Path | None, *, simulate: bool = False) -> Session:
+def open_session(
+    checked: Checked, home: Path | None, *, simulate: bool = False, take_over: float | None = None
+) -> Session:
     """Make the campaign, or take an existing one over.
 
     Args:
         checked: as pre-flight left it.
         home: the ledger's folder; None keeps everything in memory (benchmarks).
         simulate: whether simulators stand in for real instruments; part of what must not change.
+        take_over: real seconds without a sign of life after which it is taken from a process too that still holds it (frozen,
+            hung, its machine gone); None for never.
 
     Raises:
-        NameInUseError: a live process runs it, or what is recorded under the name differs (the difference is named).
+        NameInUseError: a live process runs it or drives one of its real instruments, or what is recorded under the name differs
+            (the difference is named).
     """
     ledger = Ledger(home)
     name = checked.campaign.name
-    ownership = None
+    ownership, silenced = None, None
     try:
         if home is not None:
             ownership = ledger.own(name)
-            ownership.take()
+            if take_over is None:
+                ownership.take()
+            else:
+                require_free_instruments(checked)
+                silenced = ownership.take_over(take_over)
         recorded = ledger.campaign(name)
         settings = {"simulate": simulate, "clock": {"type": checked.lab.clock.type, "factor": checked.lab.clock.factor}}
         if recorded is not None:
             _require_same(checked, ledger, settings)
+            if silenced is not None:
+                fence(checked, ledger, silenced)
         state = CampaignState(ledger.rows(name))
         if recorded is None:
             _create(checked, ledger, settings, make_clock(checked.lab.clock).now())
         done = state.ended is not None and state.ended.state == "done" and not Inbox(ledger).untaken(name)
-        return Session(checked, ledger, state, done, recorded is None, ownership, home)
+        return Session(checked, ledger, state, done, recorded is None, ownership, home, silenced=silenced)
     except BaseException:
         if ownership is not None:
             ownership.release()

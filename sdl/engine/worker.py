@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from sdl.engine.environment import analysis_environment, environment
 from sdl.errors import SdlError
@@ -67,7 +67,7 @@ def propose(planner: str, problem: Problem, history: History, n: int, seed: int)
     from sdl.planners.registry import get_planner
 
     began = time.process_time()
-    proposal = get_planner(planner).propose(problem, history, n, seed)
+    proposal = get_planner(planner).propose(problem, problem.told(history), n, seed)
     return Proposed(proposal, environment(), time.process_time() - began)
 
 
@@ -163,7 +163,13 @@ class InlineWorker:
 
 
 class ProcessWorker:
-    """Runs calls in a process of its own."""
+    """Runs calls in a process of its own.
+
+    Attributes:
+        program: the module that answers there.
+    """
+
+    program: ClassVar[str] = "sdl.engine.worker_main"
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
@@ -207,7 +213,7 @@ class ProcessWorker:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "sdl.engine.worker_main",
+                self.program,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 env={**os.environ, **ONE_THREAD},

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -21,19 +20,10 @@ import httpx
 from sdl.clock import RealClock
 from sdl.clock.shared import SharedVirtualClock
 from sdl.driver import Command, Health, Reply, SafeReport
-from sdl.driver.context import nobody_to_ask
-from sdl.errors import InstrumentFault, LabError, LedgerError, OutcomeUnknown, ProtocolError
-from sdl.lab.connection import LONG_WAIT, PATIENCE, Connection, NotNowError, RestartedError, Say
-from sdl.lab.served_plan import ServedEstimate
-from sdl.lab.wire import (
-    Json,
-    command_json,
-    command_of,
-    form_of,
-    health_of,
-    reply_of,
-    safe_report_of,
-)
+from sdl.errors import LabError, ProtocolError
+from sdl.lab.connection import PATIENCE, Connection, NotNowError, Say, UnwantedError
+from sdl.lab.following import FIRST_WAIT, Following
+from sdl.lab.wire import Json, command_json, command_of, health_of, reply_of, safe_report_of
 
 if TYPE_CHECKING:
     from sdl.artefacts import ArtefactRef
@@ -41,9 +31,6 @@ if TYPE_CHECKING:
     from sdl.driver.form import Ask
     from sdl.lab.interface import Progress
     from sdl.lab.plan import LabPlan
-
-_FIRST_WAIT = 1.0
-"""Real seconds of the first wait for news; after it, a command is known to be under way."""
 
 _URGENT = 30.0
 """Real seconds for which a server is asked to abort or to make safe. Chosen: whoever asks must soon know that it cannot be."""
@@ -57,8 +44,6 @@ takes milliseconds, and who ends a campaign does not wait for a server that is g
 
 _TROUBLE = (httpx.HTTPError, NotNowError, LabError, ProtocolError)
 """What may come of asking a server once."""
-
-Again = Callable[[], Awaitable[Json | None]]
 
 
 class RemoteLab:
@@ -92,15 +77,12 @@ class RemoteLab:
         self.url = plan.server
         self.clock: Clock = RealClock()
         self._server = Connection(self.url, token, patience, self._restarted)
-        self._store = store
+        self._following = Following(self._server, plan, store, self._spawn)
         self._campaign, self._name, self._epoch = "", name, 0
         self.lost: set[str] = set()
-        self._ask: Ask = nobody_to_ask
-        self._when_started: Callable[[Command, float], None] = lambda *_: None
-        self._busy: dict[str, str] = {}
-        self._said_of: dict[str, str] = {}
-        self._open: set[str] = set()
-        self._to_ask: set[str] = set()
+        self._told: set[str] = set()
+        self._unacknowledged: dict[str, Json] = {}
+        self._refusable: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._telling: set[asyncio.Task[Any]] = set()
         self._withdrawing: asyncio.Task[Any] | None = None
@@ -154,15 +136,23 @@ class RemoteLab:
         """
         sent = {**command_json(command), "campaign": self._campaign}
         message = {"command": sent, "begins_sample": begins_sample, "digest": command.digest}
-        wait = 0.0 if self._shared else _FIRST_WAIT
+        wait = 0.0 if self._shared else FIRST_WAIT
         wanted = self._wanted()
 
         async def send() -> Json:
             if not wanted():
-                return await self._under_way(command)
-            return dict(await self._server.request("POST", f"/commands?wait={wait:g}", message, wanted=wanted))
+                return await self._under_way(command, message)
+            self._unacknowledged[command.id] = message
+            try:
+                return dict(await self._server.request("POST", f"/commands?wait={wait:g}", message, wanted=wanted))
+            except UnwantedError:
+                if command.id not in self._refusable:
+                    raise
+                return await self._under_way(command, message)  # the server has heard that it is withdrawn
+            finally:
+                self._unacknowledged.pop(command.id, None)
 
-        return await self._reply(command, await send(), progress, send)
+        return await self._following.reply(command, await send(), progress, send)
 
     async def reconcile(self, command: Command) -> Reply | None:
         """Ask the server for the outcome of a command that a dead process sent; see `Lab.reconcile`."""
@@ -179,16 +169,16 @@ class RemoteLab:
         standing = await ask()
         if standing is None:
             return None
-        reply = await self._reply(command, standing, None, ask)
+        reply = await self._following.reply(command, standing, None, ask)
         return None if reply.status == "not_started" else reply
 
     def when_started(self, tell: Callable[[Command, float], None]) -> None:
         """Say who is told when a command begins; it is told when the server says so, which may be after the moment."""
-        self._when_started = tell
+        self._following.when_started = tell
 
     def put_questions_to(self, ask: Ask) -> None:
         """Say how a person is asked what an action wants to know."""
-        self._ask = ask
+        self._following.ask = ask
 
     def reserve(self, commands: Iterable[tuple[str, str]]) -> None:
         """Have the server let instruments go that it keeps for commands of which nobody knew and that may be sent again.
@@ -197,14 +187,16 @@ class RemoteLab:
         """
         kept = {command for command, _ in commands}
         for command in sorted(self.lost - kept):
+            self._told.add(command)
             self._tell(partial(self.tell_answered, command, "unknown"))
 
-    def locate(self, samples: Mapping[str, Sequence[str]]) -> None:
+    def locate(self, samples: Mapping[str, Sequence[str]], coming: Collection[str] = ()) -> None:
         """Do nothing: the server's own log says where samples are."""
-        del samples
+        del samples, coming
 
     def answered(self, command: Command, status: str) -> None:
         """Tell the server what a person said of a command of which nobody knew."""
+        self._told.add(command.id)
         self._tell(lambda: self.tell_answered(command.id, status))
 
     def cleared(self, sample: str) -> None:
@@ -220,20 +212,17 @@ class RemoteLab:
         await self._server.request("POST", f"/samples/{quote(sample, safe='')}/cleared")
 
     def withdraw(self) -> None:
-        """Send away every command of this campaign that waits for an instrument.
+        """Send away every command of this campaign that waits for an instrument, or is still on its way.
 
         One that the server has not acknowledged is not sent again: a server that comes back would begin it.
         """
         self._withdrawals += 1
-        self._withdrawing = self._spawn(lambda: self._for_campaign("withdraw"))
+        self._withdrawing = self._spawn(lambda: self._send_away("withdraw"))
 
     async def abort(self) -> None:
-        """Abort every running command of this campaign; see `withdraw` for those that the server has not acknowledged."""
+        """Withdraw every command of this campaign, and abort those that run."""
         self._withdrawals += 1
-        if self._withdrawing is not None and not self._withdrawing.done():
-            # Overtaken by the abort, it would find the next one in the queue begun.
-            await self._for_campaign("withdraw", _URGENT)
-        await self._for_campaign("abort", _URGENT)
+        await self._send_away("abort", _URGENT)
 
     async def safe_state(self) -> dict[str, SafeReport]:
         """Bring every instrument into its safe state that is not at work for another campaign."""
@@ -246,12 +235,15 @@ class RemoteLab:
         return {name: health_of(found) for name, found in said["health"].items()}
 
     def blocked(self) -> list[str]:
-        """Return nothing: on a shared lab another campaign may make room; that a command waits for it stands in the diary."""
-        return []
+        """Return in words what each command of this campaign waits for, where the server says that only a person can end that.
+
+        Room that another campaign may make is none of it; that a command waits for it stands in the diary.
+        """
+        return [held["text"] for held in self._following.held.values() if held["by"] not in self._told]
 
     def busy(self) -> dict[str, str]:
         """Return instrument → what it is doing for this campaign."""
-        return dict(self._busy)
+        return dict(self._following.busy)
 
     @property
     def id(self) -> str:
@@ -263,6 +255,10 @@ class RemoteLab:
     def say_to(self, say: Say) -> None:
         """Say where trouble with the server is told: the diary."""
         self._server.say = say
+
+    def when_held(self, tell: Callable[[], None]) -> None:
+        """Say who is told when `blocked` has changed."""
+        self._following.when_held = tell
 
     async def known_epoch(self, campaign: str) -> int:
         """Return the highest epoch of a campaign that the server knows; 0 where it knows none."""
@@ -302,17 +298,28 @@ class RemoteLab:
         before = self._withdrawals
         return lambda: self._withdrawals == before
 
-    async def _under_way(self, command: Command) -> Json:
+    async def _under_way(self, command: Command, message: Json | None = None) -> Json:
         """Ask how a command stands that was withdrawn, and see to it that it does not begin.
+
+        Args:
+            command: which.
+            message: as it would be sent, or None where another process sent it.
 
         Raises:
             LabError: the server does not know it.
         """
-        await self._for_campaign("withdraw")  # a server that was started again has forgotten the first one
+        await self._send_away("withdraw", also=message)  # a server that was started again has forgotten the first one
         try:
             return dict(await self._server.request("GET", f"/commands/{command.id}"))
         except ProtocolError as error:
             raise LabError(f"{error}; it is not sent again after it was withdrawn, and stays open") from error
+
+    async def _send_away(self, how: str, patience: float | None = None, also: Json | None = None) -> None:
+        """Withdraw or abort; whatever may be on its way is named, so that it cannot begin when it arrives late."""
+        sent = {m["command"]["id"]: m for m in [*self._unacknowledged.values(), *([] if also is None else [also])]}
+        message = {"epoch": self._epoch, "commands": list(sent.values())}
+        await self._server.request("POST", f"/campaigns/{self._campaign}/{how}", message, patience=patience)
+        self._refusable |= sent.keys()
 
     def _join(self) -> Json:
         return {"name": self._name, "epoch": self._epoch, "at_least": self.clock.now()}
@@ -324,6 +331,7 @@ class RemoteLab:
             self.clock = await SharedVirtualClock.connect(
                 *address_of(str(said["world"])), campaign_actor(self._name), at_least
             )
+            self._following.shared = self.clock
         elif said["type"] == "scaled":
             # Both machines' clocks tell the same time, as well as their synchronisation does it.
             start = float(said["lab"]) + (time.time() - float(said["unix"])) * float(said["factor"])
@@ -332,152 +340,12 @@ class RemoteLab:
                 clock.not_before(at_least)
             self.clock = clock
 
-    async def _reply(self, command: Command, standing: Json, progress: Progress | None, again: Again) -> Reply:
-        """Ask until the command is finished, and return its reply once all its artefacts are here.
-
-        Args:
-            command: which.
-            standing: how it stood when it was sent.
-            progress: told how far it is.
-            again: sends it again: a server that was restarted goes on with what it had accepted when it is asked to.
-        """
-        shared, asking = self._shared, None
-        try:
-            if standing["state"] != "finished" and shared is not None:
-                standing = await self._in_shared_time(shared, command, standing, again)
-            while standing["state"] != "finished":
-                self._know(command, standing["seconds"])
-                self._look_at(command, standing)
-                if progress is not None:
-                    await progress(standing["fraction"], standing["message"])
-                if standing["question"] is not None and asking != standing["question"]["id"]:
-                    asking = standing["question"]["id"]
-                    self._spawn(partial(self._put, command, standing["question"]))
-                standing = await self._news(standing, again)
-            self._know(command, standing["seconds"])
-            reply = reply_of(standing["reply"])
-            await self._fetch(reply)
-            self._began(command, reply.started)
-            return reply
-        finally:
-            self._busy.pop(command.instrument, None)
-            self._said_of.pop(command.id, None)
-
-    def _know(self, command: Command, seconds: float | None) -> None:
-        """Keep how long the action takes: who asks for it later must not wait for the server."""
-        estimate = self.plan.instruments[command.instrument].description.actions[command.action].estimate
-        if isinstance(estimate, ServedEstimate) and seconds is not None:
-            estimate.know(command.arguments, seconds)
-
-    def _look_at(self, command: Command, standing: Json) -> None:
-        """Tell once that a command began, or what it waits for that will not come by itself."""
-        if standing["state"] == "started":
-            self._busy[command.instrument] = f"{command.action}, experiment {command.experiment}"
-            self._began(command, standing["started"])
-        elif standing["message"] and self._said_of.get(command.id) is None:
-            self._said_of[command.id] = "waits"
-            where = f"experiment {command.experiment}, {command.instrument}.{command.action}"
-            self._server.say(f"{where} waits: {standing['message']}")
-
-    def _began(self, command: Command, moment: float | None) -> None:
-        if moment is not None and self._said_of.get(command.id) != "began":
-            self._said_of[command.id] = "began"
-            self._when_started(command, moment)
-
-    async def _news(self, standing: Json, again: Again) -> Json:
-        if standing["question"] is not None:  # the server says so again at once, until it has the answer
-            await asyncio.sleep(_FIRST_WAIT / 2)
-        boot = self._server.boot
-        try:
-            return dict(
-                await self._server.request("GET", f"/commands/{standing['command']}?wait={LONG_WAIT:g}", boot=boot)
-            )
-        except RestartedError:
-            fresh = await again()
-            if fresh is None:
-                raise LabError(f"the lab server at {self.url} has lost command {standing['command']}") from None
-            return fresh
-
-    async def _in_shared_time(self, shared: SharedVirtualClock, command: Command, standing: Json, again: Again) -> Json:
-        """Wait for the end of a command, counted as waiting in shared virtual time; see `sdl.clock.authority`."""
-        arrived = shared.event()
-        found: list[Json | BaseException] = []
-
-        async def poll() -> None:
-            now, asking = standing, None
-            try:
-                while now["state"] != "finished":
-                    self._know(command, now["seconds"])
-                    self._look_at(command, now)
-                    if now["question"] is not None and asking != now["question"]["id"]:
-                        asking = now["question"]["id"]
-                        self._spawn(partial(self._put, command, now["question"]))
-                    now = await self._news(now, again)
-                    if now["state"] != "finished":
-                        self._sure_of(shared, command)
-                found.append(now)
-            except BaseException as error:  # noqa: BLE001  raised by whoever waits
-                found.append(error)
-            shared.settle(arrived)
-            self._sure_of(shared, command)
-
-        self._open.add(command.id)
-        polling = self._spawn(poll)
-        try:
-            await shared.wait_for(arrived)
-        finally:
-            polling.cancel()
-            self._open.discard(command.id)
-        if isinstance(found[0], BaseException):
-            raise found[0]
-        await shared.confirmed()
-        await self._server.request("POST", f"/commands/{command.id}/taken")
-        return found[0]
-
     async def _restarted(self) -> None:
         """Let a server that was started again know who is there, and since when."""
         if self._epoch:
             if self._shared is not None:
-                await self._unsure(self._shared)
+                await self._following.unsure(self._shared)
             await self._server.once("POST", f"/campaigns/{self._campaign}/join", self._join())
-
-    async def _unsure(self, shared: SharedVirtualClock) -> None:
-        """Count as working until it is known of every open command how it stands at a server that was started again."""
-        if self._open and not self._to_ask:
-            self._to_ask = set(self._open)
-            shared.received()
-            await shared.confirmed()
-
-    def _sure_of(self, shared: SharedVirtualClock, command: Command) -> None:
-        if command.id in self._to_ask:
-            self._to_ask.discard(command.id)
-            if not self._to_ask:
-                shared.handled()
-
-    async def _put(self, command: Command, question: Json) -> None:
-        """Ask the campaign's people what an action wants to know, and send the answer."""
-        answer: Json = {"question": question["id"]}
-        try:
-            answer["values"] = dict(await self._ask(form_of(question["form"])))
-        except InstrumentFault as fault:
-            answer["fault"] = str(fault)
-        except OutcomeUnknown:
-            pass
-        await self._server.request("POST", f"/commands/{command.id}/answer", answer)
-
-    async def _fetch(self, reply: Reply) -> None:
-        """Bring artefacts into the campaign's own store before the outcome counts.
-
-        Raises:
-            LedgerError: the bytes are not those whose hash the reply names.
-        """
-        for ref in reply.artefacts:
-            data = await self._server.request("GET", f"/artefacts/{ref.sha256}", is_json=False)
-            if hashlib.sha256(data).hexdigest() != ref.sha256:
-                raise LedgerError(
-                    f"artefact '{ref.name}' of command {reply.command} arrived with another hash than {ref.sha256}"
-                )
-            self._store(ref.name, data, ref.media_type)
 
     async def _for_campaign(self, what: str, patience: float | None = None) -> Any:  # noqa: ANN401  JSON
         path = f"/campaigns/{self._campaign}/{what}"

@@ -33,6 +33,10 @@ class RestartedError(Exception):
     """The server was started again since the question was first asked."""
 
 
+class UnwantedError(LabError):
+    """The server did not answer before the answer was no longer wanted."""
+
+
 class NotNowError(Exception):
     """The server is ending, or cannot write its log."""
 
@@ -113,8 +117,9 @@ class Connection:
 
         Raises:
             RestartedError: the server lives another life than `boot`.
-            LabError: it does not answer for longer than patience lasts or than the answer is wanted, has been stopped by a
-                person, or is another one than before.
+            LabError: it does not answer for longer than patience lasts, has been stopped by a person, or is another one than
+                before.
+            UnwantedError: it did not answer while the answer was wanted.
             ProtocolError: it refuses.
         """
         limit = self._patience if patience is None else min(patience, self._patience)
@@ -125,8 +130,10 @@ class Connection:
                 if boot is not None and boot != self.boot:
                     self._told(None)
                     raise RestartedError
-                answer = await self.once(method, path, message, is_json=is_json)
-            except (httpx.TransportError, NotNowError) as error:
+                # A frozen server neither answers nor breaks off: who is in a hurry does not wait for HTTP's own limit.
+                async with asyncio.timeout(None if patience is None else max(last - time.monotonic(), _FIRST_PAUSE)):
+                    answer = await self.once(method, path, message, is_json=is_json)
+            except (httpx.TransportError, NotNowError, TimeoutError) as error:
                 failed = True
                 path = path.partition("?wait=")[0]  # whether it was started again is to be known at once
                 if time.monotonic() > last:
@@ -137,7 +144,7 @@ class Connection:
                 self._told(f"the lab server at {self.url} does not answer ({_words(error)}); it is asked again")
                 await asyncio.sleep(pause)
                 if wanted is not None and not wanted():
-                    raise LabError(
+                    raise UnwantedError(
                         f"the lab server at {self.url} did not answer ({_words(error)}) before it was stopped or aborted here: "
                         "it is not asked again; what was sent stays open: run the same command again when the server is back"
                     ) from error

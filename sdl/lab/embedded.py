@@ -7,33 +7,27 @@ operating-system lock: a dying campaign must not take a firing with it.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from sdl.driver import ArtefactRef, Command, Context, Health, Instrument, Reconciled, Reply, SafeReport
-from sdl.driver.context import nobody_to_ask
+from sdl.driver import Command, Health, Instrument, Reply, SafeReport
 from sdl.errors import (
-    ClockError,
     DriverError,
     InstrumentFault,
-    LedgerError,
     LimitError,
     NameInUseError,
-    OutcomeUnknown,
     ProtocolError,
 )
 from sdl.lab.claims import lock_name
+from sdl.lab.driving import Driving, Store, simulates
 from sdl.lab.interlocks import Interlocks
 from sdl.lab.log import CommandLog, MemoryLog
 from sdl.lab.places import Claim, Places
 from sdl.lab.queue import InstrumentQueue
+from sdl.lab.settling import Settling
+from sdl.lab.under_way import SAFE_LIMIT, UnderWay
 from sdl.ledger import Ownership
 from sdl.ledger.ownership import owner_of
 
@@ -42,22 +36,8 @@ if TYPE_CHECKING:
     from sdl.driver import ActionSpec
     from sdl.driver.form import Ask
     from sdl.lab.interface import Progress
-    from sdl.lab.interlocks import Watch
     from sdl.lab.plan import InstrumentPlan, LabPlan
     from sdl.world import World
-
-_log = logging.getLogger("sdl.lab.server")
-
-_SAFE_LIMIT = 60.0
-"""Seconds within which an instrument must stop, or say that it is safe; one that does not is reported as not confirmed."""
-
-_POLL = 1.0
-"""Seconds of lab time between two questions to an instrument that still runs a dead process's command."""
-
-_AGAIN = 1.0
-"""Real seconds between two attempts to write down that a command starts, while the disk refuses it. Chosen."""
-
-Store = Callable[[str, bytes, str], ArtefactRef]
 
 
 class EmbeddedLab:
@@ -102,13 +82,14 @@ class EmbeddedLab:
             n: InstrumentQueue(clock, p.description.places, self.places) for n, p in plan.instruments.items()
         }
         self.log: CommandLog = MemoryLog() if log is None else log
-        self._running: dict[str, tuple[Command, asyncio.Task[Mapping[str, object]]]] = {}
-        self._reconciling: dict[str, tuple[Command, asyncio.Future[Any]]] = {}
-        self._aborted: set[str] = set()
-        self._asker: Callable[[Command], Ask] = lambda _: nobody_to_ask
         self.interlocks = Interlocks(plan, clock, self.instruments)
+        self._under_way = UnderWay(self.instruments)
+        watched = (self.interlocks, self._under_way)
+        self._driving = Driving(
+            plan, clock, world, store, self.instruments, self.log, *watched, interrupt=self._interrupt
+        )
+        self._settling = Settling(plan, clock, self.instruments, *watched, self._driving, self._interrupt)
         self._say: Callable[[str], None] = lambda _: None
-        self._when_started: Callable[[Command, float], None] = lambda *_: None
 
     async def open(self) -> None:
         """Make and connect every instrument.
@@ -191,25 +172,30 @@ class EmbeddedLab:
 
     async def carry_out(self, command: Command, begins_sample: bool, progress: Progress | None = None) -> Reply:
         """Queue for the instrument, carry out a command that was accepted, and answer; the answer is not yet written down."""
-        spec, simulated = self._spec(command), self._simulated(command)
+        spec, simulated = self._spec(command), simulates(self.plan, command)
         try:
             arguments = spec.check(command.arguments)
         except LimitError as error:
-            return Reply(command.id, "failed", error=str(error), simulated=simulated)
+            return Reply(command.id, "failed", error=str(error), simulated=simulated, refused=True)
         queue, claim = self._queues[command.instrument], self._room_for(command)
         if not await queue.take(begins_sample, claim, command.campaign):
             return Reply(command.id, "not_started", error="withdrawn from the queue", simulated=simulated)
         try:
             misplaced = self._misplaced(command)
             if misplaced is not None:
-                reply = Reply(command.id, "failed", error=misplaced, simulated=simulated)
+                reply = Reply(command.id, "failed", error=misplaced, simulated=simulated, refused=True)
             elif (denied := await self._denied(command, claim, progress)) is not None:
                 reply = denied
             else:
-                reply = await self._perform(command, spec, arguments, progress)
+                reply = await self._driving.perform(command, spec, arguments, progress)
             self._moved(claim, reply.status, has_begun=reply.started is not None)
             self._hold(command, reply.status)
             return reply
+        except Exception:
+            record = self.log.record(command.id)
+            if record is not None and record.state == "started":
+                self._hold(command, "unknown")  # until the driver was asked what it did
+            raise
         finally:
             queue.give()
 
@@ -256,13 +242,12 @@ class EmbeddedLab:
         if denial is None:
             return None
         is_denied = denial.status == "failed"
-        simulated = self._simulated(command)
+        simulated = simulates(self.plan, command)
         return Reply(command.id, denial.status, error=denial.text, simulated=simulated, interlock=is_denied)
 
     async def _interrupt(self, command: Command) -> str:
         """Stop a command that an interlock no longer allows, and make its instrument safe; says what was read back."""
-        under_way = [*self._running.values(), *self._reconciling.values()]
-        stopped = [await self._abort(c, task) for c, task in under_way if c.id == command.id]
+        stopped = await self._under_way.abort(lambda c: c.id == command.id)
         report = (await self.safe_state([command.instrument]))[command.instrument]
         said = "" if all(stopped) else "it could not be stopped, and "
         safe = "confirmed" if report.confirmed else "NOT confirmed, go and look"
@@ -281,100 +266,25 @@ class EmbeddedLab:
         else:
             self.places.stayed(claim)
 
-    async def _perform(
-        self, command: Command, spec: ActionSpec, arguments: Mapping[str, object], progress: Progress | None
-    ) -> Reply:
-        artefacts: list[ArtefactRef] = []
-
-        def keep(name: str, data: bytes, media_type: str) -> ArtefactRef:
-            artefacts.append(self._store(name, data, media_type))
-            return artefacts[-1]
-
-        place = self.plan.instruments[command.instrument].place
-        ctx = Context(command, self.clock, self.world, keep, progress or _quiet, self._asker(command), place)
-        instrument = self.instruments[command.instrument]
-        await self._write_started(command)
-        started, began = self.clock.now(), self.clock.elapsed()
-        self._when_started(command, started)
-        watch = self.interlocks.watch(command, spec, self._interrupt, started)
-        task = asyncio.ensure_future(instrument.perform(command.action, ctx, arguments))
-        self._running[command.id] = (command, task)
-        status, values, error = "succeeded", {}, None
-        try:
-            values = {name: _plain(value) for name, value in (await task).items()}
-            error = spec.check_result(values)
-            if error is not None:
-                status, error = "failed", f"the result cannot be used: {error}"
-        except asyncio.CancelledError:
-            here = asyncio.current_task()
-            if here is not None and here.cancelling() and command.id not in self._aborted:
-                raise
-            status, error = self._broken(command, spec, TimeoutError("the driver gave up by itself"))
-        except (LedgerError, ClockError):
-            raise  # the platform's own failure: it says nothing of the specimen, and the command stays open
-        except Exception as broken:  # noqa: BLE001  whatever a driver raises is the experiment's failure, not the campaign's
-            status, error = self._broken(command, spec, broken)
-        finally:
-            self._running.pop(command.id, None)
-            self._aborted.discard(command.id)
-            if watch is not None:
-                watch.forget()
-        stopped = None if watch is None else await watch.end()
-        if stopped is not None:
-            status, error = _interlocked(status, error, stopped)
-        return Reply(
-            command=command.id,
-            status=status,  # type: ignore[arg-type]
-            values=values if status == "succeeded" else {},
-            artefacts=tuple(artefacts),
-            error=error,
-            started=started,
-            finished=self.clock.now(),
-            duration=self.clock.elapsed() - began,
-            simulated=self._simulated(command),
-            failed_samples=dict(ctx.failed) if status == "succeeded" else {},
-            interlock=stopped is not None,
-        )
-
-    async def _write_started(self, command: Command) -> None:
-        """Write down that the driver is about to be called, as often as it takes: nothing moves before that."""
-        while True:
-            try:
-                self.log.started(command.id, self.clock.now())
-            except LedgerError as error:
-                _log.error("command %s is not begun: %s", command.id, error)
-                await asyncio.sleep(_AGAIN)
-            else:
-                return
-
-    def _broken(self, command: Command, spec: ActionSpec, error: Exception) -> tuple[str, str]:
-        """Return status and words for an action that ended with an error."""
-        if command.id in self._aborted:
-            return "aborted", "aborted on request" if isinstance(error, TimeoutError) else str(error)
-        if isinstance(error, InstrumentFault):
-            return "failed", str(error)
-        if isinstance(error, OutcomeUnknown):
-            return "unknown", str(error)
-        said = f"{type(error).__name__}: {error}{_place_of(error)}"
-        if spec.effect == "irreversible" and isinstance(error, OSError | EOFError):
-            return "unknown", f"{said}: the transport broke, and what happened at the instrument is not known"
-        return "failed", said
-
     def put_questions_to(self, ask: Ask) -> None:
         """Say how a person is asked; see `Lab.put_questions_to`."""
-        self._asker = lambda _: ask
+        self._driving.asker = lambda _: ask
 
     def put_questions_of_commands_to(self, asker: Callable[[Command], Ask]) -> None:
         """Say how a person is asked, where that depends on the command: campaigns that share a lab ask their own people."""
-        self._asker = asker
+        self._driving.asker = asker
 
     def say_to(self, say: Callable[[str], None]) -> None:
         """Say where it is told what a command waits for: the diary."""
         self._say = say
 
+    def check_before_start(self, check: Callable[[], None]) -> None:
+        """Say what is asked right before a driver is called; where it raises LedgerError, the driver is not called."""
+        self._driving.check_before_start = check
+
     def when_started(self, tell: Callable[[Command, float], None]) -> None:
         """Say who is told when a command begins; see `Lab.when_started`."""
-        self._when_started = tell
+        self._driving.when_started = tell
 
     def reserve(self, commands: Iterable[tuple[str, str]]) -> None:
         """Keep instruments for commands of a dead process; see `Lab.reserve`."""
@@ -382,17 +292,17 @@ class EmbeddedLab:
             if instrument in self._queues:  # `reconcile` says what is wrong with the others
                 self._queues[instrument].reserve(command)
 
-    def locate(self, samples: Mapping[str, Sequence[str]]) -> None:
+    def locate(self, samples: Mapping[str, Sequence[str]], coming: Collection[str] = ()) -> None:
         """Take over where samples are; see `Lab.locate`."""
         for sample, places in samples.items():
-            self.places.put(sample, [p for p in places if p in self.places])
+            self.places.put(sample, [p for p in places if p in self.places], is_coming=sample in coming)
 
     async def reconcile(self, command: Command) -> Reply | None:
         """Ask the instrument what became of a command that a dead process sent; see `Lab.reconcile`."""
         spec, claim = self._spec(command), self._room_for(command)
         held = False
         try:
-            reply = await self._watched(command, spec)
+            reply = await self._settling.reply(command, spec)
             status = "not_started" if reply is None else reply.status
             self._moved(claim, status, has_begun=reply is not None and reply.started is not None)
             held = self._hold(command, status)
@@ -411,79 +321,6 @@ class EmbeddedLab:
         """Free the room of a sample that a person took away; see `Lab.cleared`."""
         self.places.cleared(sample)
 
-    async def _watched(self, command: Command, spec: ActionSpec) -> Reply | None:
-        """Reconcile; what is found running is watched as if it had begun here."""
-        watching: list[Watch | None] = []
-        try:
-            reply = await self._reconcile(command, spec, watching)
-        finally:
-            for watch in filter(None, watching):
-                watch.forget()
-        stopped = [said for watch in watching if watch is not None and (said := await watch.end()) is not None]
-        if reply is None or not stopped:
-            return reply
-        status, error = _interlocked(reply.status, reply.error, stopped[0])
-        return replace(reply, status=status, error=error, values={}, failed_samples={}, interlock=True)  # type: ignore[arg-type]
-
-    async def _reconcile(self, command: Command, spec: ActionSpec, watching: list[Watch | None]) -> Reply | None:
-        simulated = self._simulated(command)
-        text = "the process died while the command was under way, and the instrument cannot say what became of it"
-        is_told = False
-        while True:
-            try:
-                found: Reconciled = await self.instruments[command.instrument].reconcile(command)
-            except (LedgerError, ClockError):
-                raise
-            except Exception as broken:  # noqa: BLE001  a driver that cannot be asked does not know
-                said = f"{text}: {type(broken).__name__}: {broken}"
-                return Reply(command.id, "unknown", error=said, simulated=simulated)
-            if found.state != "running":
-                break
-            now = self.clock.now()
-            if not is_told:
-                is_told = True
-                began = now if found.started is None else found.started
-                self._when_started(command, began)
-                watching.append(self.interlocks.watch(command, spec, self._interrupt, began, is_found=True))
-            # One that is late says the past moment again and again: it is asked at intervals.
-            moment = found.ends if found.ends is not None and found.ends > now else now + _POLL
-            nap = asyncio.ensure_future(self.clock.sleep_until(moment, (command.experiment, command.step)))
-            self._reconciling[command.id] = (command, nap)
-            try:
-                await nap
-            except asyncio.CancelledError:
-                here = asyncio.current_task()
-                if (here is not None and here.cancelling()) or command.id not in self._aborted:
-                    raise
-                return Reply(command.id, "aborted", error="aborted on request", simulated=simulated)
-            finally:
-                self._reconciling.pop(command.id, None)
-        if found.state == "not_started":
-            return None
-        if found.state == "unknown":
-            return Reply(command.id, "unknown", error=text, simulated=simulated)
-        error = found.error
-        if found.state == "aborted":
-            error = error or "it was aborted"
-        elif error is None:
-            problem = spec.check_result(found.values)
-            error = None if problem is None else f"the result cannot be used: {problem}"
-        duration = None
-        if found.started is not None and found.finished is not None:
-            duration = found.finished - found.started
-        return Reply(
-            command=command.id,
-            status="aborted" if found.state == "aborted" else "succeeded" if error is None else "failed",
-            values=dict(found.values) if error is None else {},
-            artefacts=found.artefacts,
-            error=error,
-            started=found.started,
-            finished=found.finished,
-            duration=duration,
-            simulated=simulated,
-            failed_samples=dict(found.failed_samples) if error is None else {},
-        )
-
     def withdraw(self) -> None:
         """Send away every command that waits for an instrument; each is answered as not started."""
         for queue in self._queues.values():
@@ -491,22 +328,8 @@ class EmbeddedLab:
         self.interlocks.withdraw()
 
     async def abort(self, wanted: Callable[[Command], bool] = lambda _: True) -> None:
-        """Abort every running command, or those that are wanted; each is answered as aborted."""
-        running = [*self._running.values(), *self._reconciling.values()]
-        under_way = [(command, task) for command, task in running if wanted(command)]
-        await asyncio.gather(*(self._abort(command, task) for command, task in under_way))
-
-    async def _abort(self, command: Command, task: asyncio.Future[Any]) -> bool:
-        self._aborted.add(command.id)
-        try:
-            stopped = await asyncio.wait_for(self.instruments[command.instrument].abort(command), _SAFE_LIMIT)
-        except Exception:  # noqa: BLE001  the others must be aborted too; safe_state is told what it could not do
-            stopped = False
-        if stopped or not self.plan.instruments[command.instrument].description.is_real:
-            task.cancel()
-            return True
-        self._aborted.discard(command.id)  # it cannot be stopped: it goes on and is answered as it ends
-        return False
+        """Abort every running command, or those that are wanted; each that stops is answered as aborted."""
+        await self._under_way.abort(wanted)
 
     async def safe_state(self, names: Collection[str] | None = None) -> dict[str, SafeReport]:
         """Bring every instrument, or those named, into its safe state; what one raises becomes an unconfirmed report."""
@@ -514,9 +337,9 @@ class EmbeddedLab:
 
         async def one(instrument: Instrument) -> SafeReport:
             try:
-                return await asyncio.wait_for(instrument.safe_state(), _SAFE_LIMIT)
+                return await asyncio.wait_for(instrument.safe_state(), SAFE_LIMIT)
             except TimeoutError:
-                return SafeReport(confirmed=False, message=f"no answer within {_SAFE_LIMIT:g} s")
+                return SafeReport(confirmed=False, message=f"no answer within {SAFE_LIMIT:g} s")
             except Exception as error:  # noqa: BLE001  the others must be made safe too
                 return SafeReport(confirmed=False, message=f"{type(error).__name__}: {error}")
 
@@ -536,7 +359,7 @@ class EmbeddedLab:
 
     def under_way(self) -> list[Command]:
         """Return the commands that instruments are carrying out, those of a dead process included."""
-        return [command for command, _ in [*self._running.values(), *self._reconciling.values()]]
+        return self._under_way.commands()
 
     def blocked(self) -> list[str]:
         """Say what each waiting command waits for, where nothing is under way; see `Lab.blocked`."""
@@ -550,9 +373,14 @@ class EmbeddedLab:
         ]
         return [*rooms, *held]
 
+    def has_room(self, command: Command) -> bool:
+        """Tell whether there is room where a command takes its samples."""
+        claim = self._room_for(command)
+        return claim is None or self.places.has_room(claim)
+
     def busy(self) -> dict[str, str]:
         """Return instrument → what it is doing."""
-        running = {c.instrument: f"{c.action}, experiment {c.experiment}" for c, _ in self._running.values()}
+        running = {c.instrument: f"{c.action}, experiment {c.experiment}" for c, _ in self._under_way.running.values()}
         return {**self.interlocks.held_up(), **running}
 
     def truth(
@@ -564,9 +392,6 @@ class EmbeddedLab:
             raise DriverError(f"{instrument}.truth gave a value that is not finite: {dict(found)}")
         return None if found is None else dict(found)
 
-    def _simulated(self, command: Command) -> bool:
-        return self.plan.instruments[command.instrument].description.nature in {"simulated", "calculation"}
-
     def _spec(self, command: Command) -> ActionSpec:
         if command.instrument not in self.plan.instruments:
             raise ProtocolError(f"command {command.id}: the lab has no instrument '{command.instrument}'")
@@ -574,29 +399,3 @@ class EmbeddedLab:
         if command.action not in description.actions:
             raise ProtocolError(f"command {command.id}: {command.instrument} has no action '{command.action}'")
         return description.actions[command.action]
-
-
-def _interlocked(status: str, error: str | None, stopped: str) -> tuple[str, str]:
-    """Return status and words of a command that an interlock stopped; what is not known stays unknown."""
-    if status == "unknown":
-        return status, f"{error}; {stopped}"
-    if status == "succeeded":
-        return "failed", f"{stopped} (it came to its end all the same, and its result is not used)"
-    return "failed", stopped if status == "aborted" or error is None else f"{stopped} ({error})"
-
-
-def _plain(value: object) -> object:
-    """Return numpy's scalars as Python's: drivers give them, records cannot hold them."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _place_of(error: Exception) -> str:
-    """Return ` (stirrer.py, line 21)` for the innermost place in a driver's code; an error nobody foresaw needs it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    here = str(Path(__file__).parent.parent)
-    place = next((f for f in reversed(frames) if not f.filename.startswith(here)), None)
-    return "" if place is None else f" ({Path(place.filename).name}, line {place.lineno})"
-
-
-async def _quiet(fraction: float, message: str) -> None:
-    """Report to nobody."""

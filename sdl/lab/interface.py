@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -55,12 +55,13 @@ class Lab(Protocol):
             commands: (command id, instrument) of every open command; given before the first command is sent.
         """
 
-    def locate(self, samples: Mapping[str, Sequence[str]]) -> None:
+    def locate(self, samples: Mapping[str, Sequence[str]], coming: Collection[str] = ()) -> None:
         """Say where samples are, from the campaign's journal; a lab that keeps a record of its own knows better.
 
         Args:
             samples: sample → the places where it holds room: its destination too where a move of it is open; the last is where
                 it is. Given before the first command is sent.
+            coming: samples that are nowhere yet: nobody knows yet whether what makes them has begun.
         """
 
     async def reconcile(self, command: Command) -> Reply | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sdl.driver import Command, Form, Reply
+    from sdl.lab.held import Held
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Standing:
         fraction: how far it is, 0 to 1.
         message: what it says of that.
         question: what its campaign's people are asked, or None.
+        held: what it waits for, where only a person can end that, or None.
     """
 
     command: str
@@ -43,6 +45,7 @@ class Standing:
     fraction: float = 0.0
     message: str = ""
     question: Question | None = None
+    held: Held | None = None
 
 
 @dataclass(eq=False)
@@ -57,6 +60,7 @@ class Job:
     fraction: float = 0.0
     message: str = ""
     question: Question | None = None
+    held: Held | None = None
     answer: asyncio.Future[Mapping[str, Any]] | None = None
     is_begun: bool = False
     is_withdrawn: bool = False

@@ -76,6 +76,13 @@ class CommandLog(Protocol):
             LedgerError: the log cannot be written.
         """
 
+    def refused(self, command: Command, begins_sample: bool, reply: Reply, moment: float) -> None:
+        """Write that a command which was never accepted is not started, for good.
+
+        Raises:
+            ProtocolError: its id was accepted before.
+        """
+
     def started(self, command: str, moment: float) -> None:
         """Write that the driver is about to be called."""
 
@@ -84,6 +91,9 @@ class CommandLog(Protocol):
 
     def answered(self, command: str, status: str) -> None:
         """Write what a person told of a command of which nobody knew."""
+
+    def knows(self, command: str) -> bool:
+        """Tell whether a command id was ever accepted or refused; from memory, also while the log cannot be read."""
 
     def record(self, command: str) -> Record | None:
         """Return what is known of a command id, or None where it was never accepted."""
@@ -129,6 +139,15 @@ class MemoryLog:
         )
         self._records[command.id] = Record(command, digest, begins_sample, "accepted", moment)
 
+    def refused(self, command: Command, begins_sample: bool, reply: Reply, moment: float) -> None:
+        """Note that a command which was never accepted is not started; see `CommandLog.refused`."""
+        digest = digest_of_command(command)
+        before = self._records.get(command.id)
+        refuse_repeated(command, digest, None if before is None else before.digest)
+        self._records[command.id] = Record(
+            command, digest, begins_sample, "finished", moment, finished=moment, reply=reply
+        )
+
     def started(self, command: str, moment: float) -> None:
         """Note that the driver is about to be called."""
         self._records[command] = replace(self._records[command], state="started", started=moment)
@@ -141,6 +160,10 @@ class MemoryLog:
     def answered(self, command: str, status: str) -> None:
         """Note what a person told of a command of which nobody knew."""
         self._records[command] = replace(self._records[command], answer=status)
+
+    def knows(self, command: str) -> bool:
+        """Tell whether a command id was ever accepted or refused."""
+        return command in self._records
 
     def record(self, command: str) -> Record | None:
         """Return what is known of a command id, or None."""

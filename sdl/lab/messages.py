@@ -39,6 +39,15 @@ class Epoch(Message):
     epoch: int = Field(ge=1)
 
 
+class Withdrawal(Epoch):
+    """Who sends its commands away."""
+
+    commands: tuple[Submission, ...] = Field(
+        (),
+        description="Sent, and not yet acknowledged: one that is not here yet is answered as not started, for good.",
+    )
+
+
 class Settlement(Message):
     """Which dead process's command is asked about."""
 
@@ -114,6 +123,13 @@ class QuestionSaid(BaseModel):
     form: dict[str, Any]
 
 
+class HeldSaid(BaseModel):
+    """What a command waits for, where only a person can end that."""
+
+    text: str
+    by: str | None = Field(None, description="The command of which nobody knows what became of it; null: for room.")
+
+
 class StandingSaid(BaseModel):
     """How a command stands."""
 
@@ -129,6 +145,7 @@ class StandingSaid(BaseModel):
     fraction: float = Field(0.0, description="How far it is, 0 to 1.")
     message: str = ""
     question: QuestionSaid | None = None
+    held: HeldSaid | None = None
 
 
 class RecordSaid(BaseModel):

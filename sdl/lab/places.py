@@ -56,11 +56,17 @@ class Places:
         """Have a function called whenever room becomes free."""
         self._listeners.append(listener)
 
-    def put(self, sample: str, places: Sequence[str]) -> None:
-        """Say where a sample is, from a record: the last place is where it is, and it holds room at all of them."""
+    def put(self, sample: str, places: Sequence[str], *, is_coming: bool = False) -> None:
+        """Say where a sample is, from a record: the last place is where it is, and it holds room at all of them.
+
+        Args:
+            sample: which.
+            places: where it holds room.
+            is_coming: whether it is nowhere yet: what makes it may have begun, or not.
+        """
         for name in places:
             self._held[name][sample] = None
-        if places:
+        if places and not is_coming:
             self._at[sample] = places[-1]
 
     def has_room(self, claim: Claim) -> bool:

@@ -30,6 +30,7 @@ from sdl.lab.messages import (
     Settlement,
     StandingSaid,
     Submission,
+    Withdrawal,
 )
 from sdl.lab.said import health_json, lab_json, record_json, standing_json
 from sdl.lab.stop import StoppedError
@@ -39,11 +40,13 @@ from sdl.lab.wire import to_text
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from sdl.driver import Command
     from sdl.lab.server import LabServer
 
 _log = logging.getLogger("sdl.lab.server")
 
 Wait = Annotated[float, Query(ge=0, le=60, description="Real seconds to wait for news.")]
+Known = Annotated[str, Query(description="What the sender knows that it waits for: the `text` of `held`, or nothing.")]
 ERRORS: dict[int | str, dict[str, Any]] = {
     401: {"model": ErrorSaid, "description": "No token, or an unknown one; nothing was moved."},
     403: {"model": ErrorSaid, "description": "The token's role may not do this; nothing was moved."},
@@ -178,13 +181,13 @@ def make_app(server: LabServer, tokens: Tokens | None, world: str | None = None,
     @app.post("/lab/safe", response_model=SafeSaid, dependencies=[administer])
     async def all_safe(request: Request) -> Response:
         """Abort everything, whoever's it is, make every instrument safe, and let no command begin before a release."""
-        reports = await server.all_safe(request.state.who)
+        reports = await server.stopping.stop(request.state.who)
         return Json({"instruments": {n: asdict(r) for n, r in reports.items()}})
 
     @app.post("/lab/release", response_model=ReleaseSaid, dependencies=[administer])
     async def release(request: Request) -> Response:
         """Let commands begin again after the lab was stopped by /lab/safe; says how it was stopped, or null."""
-        stopped = server.release(request.state.who)
+        stopped = server.stopping.release(request.state.who)
         return Json({"stopped": None if stopped is None else str(stopped)})
 
     # --- campaigns ---------------------------------------------------------------------------------------------------
@@ -219,24 +222,28 @@ def make_app(server: LabServer, tokens: Tokens | None, world: str | None = None,
     @app.post("/campaigns/{campaign}/leave", status_code=204, dependencies=[operate])
     async def leave(campaign: str, message: Epoch) -> Response:
         """Say that the campaign's process ended as it should."""
-        server.leave(campaign, message.epoch)
+        handled = await server.message()  # who waits for its room now waits for a person
+        try:
+            server.leave(campaign, message.epoch)
+        finally:
+            handled()
         return Response(status_code=204)
 
     @app.post("/campaigns/{campaign}/withdraw", response_model=int, dependencies=[operate])
-    async def withdraw(campaign: str, message: Epoch) -> Response:
-        """Send away the campaign's commands that wait for an instrument; returns how many."""
+    async def withdraw(campaign: str, message: Withdrawal) -> Response:
+        """Send away the campaign's commands that wait for an instrument, or are still on their way; returns how many."""
         handled = await server.message()
         try:
-            return Json(server.withdraw(campaign, message.epoch))
+            return Json(server.withdraw(campaign, message.epoch, _sent(message)))
         finally:
             handled()
 
     @app.post("/campaigns/{campaign}/abort", status_code=204, dependencies=[operate])
-    async def abort(campaign: str, message: Epoch) -> Response:
-        """Abort the campaign's running commands; those of others go on."""
+    async def abort(campaign: str, message: Withdrawal) -> Response:
+        """Withdraw the campaign's waiting commands, then abort its running ones; those of others go on."""
         handled = await server.message()
         try:
-            await server.abort(campaign, message.epoch)
+            await server.abort(campaign, message.epoch, _sent(message))
         finally:
             handled()
         return Response(status_code=204)
@@ -256,24 +263,21 @@ def make_app(server: LabServer, tokens: Tokens | None, world: str | None = None,
     @app.post("/commands", response_model=StandingSaid, dependencies=[operate])
     async def submit(message: Submission, wait: Wait = 0.0) -> Response:
         """Have a command carried out; one that was sent before is not carried out again, but told how it stands."""
-        if message.command.digest != message.digest:
-            raise ProtocolError(
-                f"command {message.command.id}: it is not what was sent: its digest differs; nothing was moved"
-            )
+        _require_whole(message)
         handled = await server.message()
         try:
             standing = server.submit(message.command, message.begins_sample)
         finally:
             handled()
         if wait > 0 and standing.state != "finished":
-            standing = await server.news(message.command.id, wait)
+            standing = await server.work.news(message.command.id, wait)
         return Json(standing_json(standing))
 
     @app.get("/commands/{command}", response_model=StandingSaid, dependencies=[observe])
-    async def news(command: str, wait: Wait = 0.0) -> Response:
+    async def news(command: str, wait: Wait = 0.0, held: Known = "") -> Response:
         """Say how a command stands once it is finished or asks something, or when the wait is over."""
         try:
-            return Json(standing_json(await server.news(command, wait)))
+            return Json(standing_json(await server.work.news(command, wait, held)))
         except KeyError:
             raise HTTPException(404, f"command {command} was never accepted here") from None
 
@@ -290,7 +294,7 @@ def make_app(server: LabServer, tokens: Tokens | None, world: str | None = None,
     @app.post("/commands/{command}/answer", response_model=bool, dependencies=[operate])
     async def answer(command: str, message: Answer) -> Response:
         """Give a person's answer; false where it is no longer wanted."""
-        return Json(server.answer(command, message.question, message.values, message.fault))
+        return Json(server.work.answer(command, message.question, message.values, message.fault))
 
     @app.post("/commands/{command}/answered", status_code=204, dependencies=[operate])
     async def answered(command: str, message: Fate) -> Response:
@@ -317,7 +321,7 @@ def make_app(server: LabServer, tokens: Tokens | None, world: str | None = None,
     @app.post("/commands/{command}/taken", status_code=204, dependencies=[operate])
     async def taken(command: str) -> Response:
         """Say that the reply arrived; in shared virtual time the server waits for that."""
-        server.taken(command)
+        server.work.taken(command)
         return Response(status_code=204)
 
     @app.get("/artefacts/{sha256}", response_class=Response, dependencies=[observe])
@@ -351,6 +355,19 @@ class _Boot:
             await send(message)
 
         await self._app(scope, receive, with_boot)
+
+
+def _require_whole(message: Submission) -> None:
+    if message.command.digest != message.digest:
+        raise ProtocolError(
+            f"command {message.command.id}: it is not what was sent: its digest differs; nothing was moved"
+        )
+
+
+def _sent(message: Withdrawal) -> list[tuple[Command, bool]]:
+    for sent in message.commands:
+        _require_whole(sent)
+    return [(s.command, s.begins_sample) for s in message.commands]
 
 
 def _status_of(error: Exception) -> int:

@@ -48,8 +48,8 @@ def lab_json(server: LabServer, world: str | None) -> Json:
 async def health_json(server: LabServer) -> Json:
     """Return the health of all instruments as `HealthSaid`."""
     health = {name: asdict(found) for name, found in (await server.lab.health()).items()}
-    stopped = None if server.stopped is None else str(server.stopped)
-    return {"health": health, "busy": server.lab.busy(), "is_stopping": server.is_stopping, "stopped": stopped}
+    stopped = None if server.stopping.stopped is None else str(server.stopping.stopped)
+    return {"health": health, "busy": server.lab.busy(), "is_stopping": server.work.is_stopping, "stopped": stopped}
 
 
 def standing_json(standing: Standing) -> Json:
@@ -64,6 +64,7 @@ def standing_json(standing: Standing) -> Json:
         "fraction": standing.fraction,
         "message": standing.message,
         "question": None if question is None else {"id": question.id, "form": form_json(question.form)},
+        "held": None if standing.held is None else {"text": standing.held.text, "by": standing.held.by},
     }
 
 

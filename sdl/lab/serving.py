@@ -24,9 +24,12 @@ from sdl.lab.routes import make_app
 from sdl.lab.server import LabServer
 from sdl.lab.sql_log import SqlLog
 from sdl.ledger.ownership import Ownership, owner_of
+from sdl.ledger.place import Kept, remember
 from sdl.world import RemoteWorld, World, address_of
 
 if TYPE_CHECKING:
+    from sqlalchemy import URL
+
     from sdl.clock import Clock
     from sdl.lab.plan import LabPlan
     from sdl.lab.tokens import Tokens
@@ -38,6 +41,15 @@ _FAREWELL = 2
 
 _IDLE = 75
 """Seconds for which an idle connection is kept. Chosen: longer than clients keep it, who may be using it again."""
+
+LOG = Kept(
+    "command log",
+    "SDL_LAB_LOG_URL",
+    "commands.url",
+    "commands.db",
+    "begin a new one with another --home once no campaign has commands open here",
+)
+"""Where a lab's command log is kept."""
 
 LEFT = 4
 """Exit code of a server that was told twice to end, while commands were under way."""
@@ -63,7 +75,7 @@ class Door:
         return self.host in {"127.0.0.1", "localhost", "::1"}
 
 
-async def serve(plan: LabPlan, folder: Path, door: Door, say: Say) -> int:
+async def serve(plan: LabPlan, folder: Path, door: Door, say: Say, log_url: URL | None = None) -> int:
     """Serve a lab until it is told to end; returns the exit code.
 
     The first SIGINT or SIGTERM lets running commands finish and starts nothing more; what was accepted and not started stays
@@ -74,17 +86,21 @@ async def serve(plan: LabPlan, folder: Path, door: Door, say: Say) -> int:
         folder: its command log, raw data and simulated world.
         door: where it listens.
         say: tells people.
+        log_url: the PostgreSQL in which the command log is kept instead, or None.
 
     Raises:
-        NameInUseError: another process serves it, or drives one of its instruments.
+        NameInUseError: another process serves it, writes its log, or drives one of its instruments.
+        LedgerError: the command log cannot be opened.
         InputError: the port is taken.
         DriverError: an instrument does not answer.
     """
     listening = _listen(door)
     try:
         with _owned(folder, plan.name):
-            log = SqlLog(f"sqlite:///{folder / 'commands.db'}")
+            log = SqlLog(f"sqlite:///{folder / LOG.database}" if log_url is None else log_url, plan.name)
             try:
+                if log_url is not None:
+                    remember(folder, log_url, LOG)
                 return await _serve(plan, folder, door, log, listening, say)
             finally:
                 log.close()
@@ -118,7 +134,7 @@ async def _serve(plan: LabPlan, folder: Path, door: Door, log: SqlLog, listening
         host, port = listening.getsockname()[:2]
         open_ones = len(log.unfinished())
         say(
-            f"lab '{plan.name}' at http://{host}:{port} ({clock.settings.type} time), command log {folder / 'commands.db'}"
+            f"lab '{plan.name}' at http://{host}:{port} ({clock.settings.type} time), command log {log.where}"
             + (f", {open_ones} commands open" if open_ones else "")
         )
         for name, instrument in plan.instruments.items():

@@ -1,7 +1,7 @@
 """The command log of a lab server, in a database: what was accepted, started and finished survives every crash.
 
-SQLite with a write-ahead log and synchronous FULL, as the ledger; any other database by its URL. One process writes, which
-its lab's lock sees to; so epochs, and the ids of commands, are held in memory too, and a write costs one commit and no query.
+One process writes (see `sdl.lab.log_database`); so epochs, ids of commands, and all that is not finished are held in memory
+too, and what a command needs while the database is away is known.
 """
 
 from __future__ import annotations
@@ -11,23 +11,9 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    Boolean,
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    create_engine,
-    event,
-    select,
-)
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from sdl.driver import Command, Reply
@@ -40,86 +26,47 @@ from sdl.lab.log import (
     refuse_old_epoch,
     refuse_repeated,
 )
+from sdl.lab.log_database import log_database, where_is, words_of
+from sdl.lab.log_tables import SCHEMA, campaigns, cleared, commands, meta
 from sdl.lab.stop import Stop, stop_of
 from sdl.lab.wire import reply_json, reply_of, to_text
 
-SCHEMA = "1"
-"""The schema of the tables below; a log of another one is refused."""
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 _STOP = "stop"
 """The key under which it is kept that a person stopped the lab."""
-
-metadata = MetaData()
-
-meta = Table(
-    "meta", metadata, Column("key", String(20), primary_key=True), Column("value", String(200), nullable=False)
-)
-
-campaigns = Table(
-    "campaigns",
-    metadata,
-    Column("id", String(150), primary_key=True),
-    Column("position", Integer, nullable=False),
-    Column("name", String(100), nullable=False),
-    Column("epoch", Integer, nullable=False),
-)
-
-commands = Table(
-    "commands",
-    metadata,
-    Column("id", String(100), primary_key=True),
-    Column("position", Integer, nullable=False, unique=True),
-    Column("campaign", String(150), nullable=False, index=True),
-    Column("epoch", Integer, nullable=False),
-    Column("digest", String(64), nullable=False),
-    Column("experiment", Integer, nullable=False),
-    Column("step", Integer, nullable=False),
-    Column("instrument", String(100), nullable=False),
-    Column("action", String(100), nullable=False),
-    Column("arguments", Text, nullable=False),
-    Column("samples", Text, nullable=False),
-    Column("destination", String(100)),
-    Column("occurrence", Integer, nullable=False),
-    Column("begins_sample", Boolean, nullable=False),
-    Column("state", String(10), nullable=False, index=True),
-    Column("reply", Text),
-    Column("answer", String(20)),
-    Column("accepted", Float(53), nullable=False),
-    Column("started", Float(53)),
-    Column("finished", Float(53)),
-)
-
-cleared = Table(
-    "cleared",
-    metadata,
-    Column("sample", String(150), primary_key=True),
-    Column("after", Integer, nullable=False),  # position of the last command that was accepted before
-)
 
 
 class SqlLog:
     """A command log in a database.
 
     Args:
-        url: such as `sqlite:////home/lab/commands.db`.
+        url: such as `sqlite:////home/lab/commands.db` or `postgresql+psycopg://user@host/database`.
+        lab: name of the lab: each has a log of its own in a PostgreSQL.
 
     Raises:
         LedgerError: the database cannot be opened, or was written by another version.
+        NameInUseError: another server writes this log.
 
     Attributes:
         id: of this log, made with it: what a campaign sent to it can be asked of no other.
+        where: what it is called in messages, without a password.
         stop: that a person stopped the lab, or None.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._engine = create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            _make_durable(self._engine)
+    def __init__(self, url: str | URL, lab: str = "lab") -> None:
+        self._doubtful: set[str] = set()
+        self.where = where_is(url, lab)
         try:
-            metadata.create_all(self._engine)
-            with self._engine.begin() as connection:
-                self.id = _identity(connection, url)
+            self._database = log_database(url, lab)
+        except SQLAlchemyError as error:
+            raise LedgerError(
+                f"the command log {self.where} cannot be opened: {words_of(error)}; mend it, or restore it from a backup"
+            ) from error
+        try:
+            with self._database.writing() as connection:
+                self.id = _identity(connection, self.where)
                 kept = connection.execute(select(meta.c.value).where(meta.c.key == _STOP)).scalar()
                 self.stop: Stop | None = None if kept is None else stop_of(str(kept))
                 self._campaigns = {
@@ -136,15 +83,22 @@ class SqlLog:
                 waiting = select(commands).where(commands.c.state != "finished").order_by(commands.c.position)
                 self._open = {r.command.id: r for r in map(_record, connection.execute(waiting).mappings())}
         except SQLAlchemyError as error:
-            self._engine.dispose()
-            raise LedgerError(f"the command log {url} cannot be opened: {error}; restore it from a backup") from error
+            self._database.close()
+            raise LedgerError(
+                f"the command log {self.where} cannot be opened: {words_of(error)}; restore it from a backup"
+            ) from error
         except BaseException:
-            self._engine.dispose()
+            self._database.close()
             raise
+
+    @property
+    def engine(self) -> Engine:
+        """Connections that read; of a file, those that write too."""
+        return self._database.engine
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self._database.close()
 
     def accept(self, command: Command, begins_sample: bool, moment: float) -> None:
         """Commit that a command was accepted, with its campaign's epoch; see `CommandLog.accept`."""
@@ -153,34 +107,55 @@ class SqlLog:
         refuse_old(command, known.epoch if known else 0)
         refuse_repeated(command, digest, self._digests.get(command.id))
         name = known.name if known else command.campaign
-        with self._writing() as connection:
-            connection.execute(
-                commands.insert(),
-                {
-                    "id": command.id,
-                    "position": self._position + 1,
-                    "campaign": command.campaign,
-                    "epoch": command.epoch,
-                    "digest": digest,
-                    "experiment": command.experiment,
-                    "step": command.step,
-                    "instrument": command.instrument,
-                    "action": command.action,
-                    "arguments": to_text(dict(command.arguments)),
-                    "samples": to_text(list(command.samples)),
-                    "destination": command.destination,
-                    "occurrence": command.occurrence,
-                    "begins_sample": begins_sample,
-                    "state": "accepted",
-                    "accepted": moment,
-                },
-            )
+        with self._inserting(command, begins_sample, digest, {"state": "accepted", "accepted": moment}) as connection:
             if known is None or known.epoch != command.epoch:
                 self._write_campaign(connection, KnownCampaign(command.campaign, name, command.epoch))
-        self._position += 1
         self._campaigns[command.campaign] = KnownCampaign(command.campaign, name, command.epoch)
         self._digests[command.id] = digest
         self._open[command.id] = Record(command, digest, begins_sample, "accepted", moment)
+
+    def refused(self, command: Command, begins_sample: bool, reply: Reply, moment: float) -> None:
+        """Commit that a command which was never accepted is not started; see `CommandLog.refused`."""
+        digest = digest_of_command(command)
+        refuse_repeated(command, digest, self._digests.get(command.id))
+        end = {"state": "finished", "accepted": moment, "finished": moment, "reply": to_text(reply_json(reply))}
+        with self._inserting(command, begins_sample, digest, end):
+            pass
+        self._digests[command.id] = digest
+
+    @contextmanager
+    def _inserting(
+        self, command: Command, begins_sample: bool, digest: str, rest: dict[str, Any]
+    ) -> Iterator[Connection]:
+        """Write the row of a command in a transaction to which more can be added."""
+        self._position += 1  # never used again: a commit of which nobody knows whether it took place may have it
+        row = {
+            "id": command.id,
+            "position": self._position,
+            "campaign": command.campaign,
+            "epoch": command.epoch,
+            "digest": digest,
+            "experiment": command.experiment,
+            "step": command.step,
+            "instrument": command.instrument,
+            "action": command.action,
+            "arguments": to_text(dict(command.arguments)),
+            "samples": to_text(list(command.samples)),
+            "destination": command.destination,
+            "occurrence": command.occurrence,
+            "begins_sample": begins_sample,
+            **rest,
+        }
+        try:
+            with self._writing() as connection:
+                if command.id in self._doubtful:
+                    connection.execute(commands.delete().where(commands.c.id == command.id))
+                connection.execute(commands.insert(), row)
+                yield connection
+        except LedgerError:
+            self._doubtful.add(command.id)  # a server that was lost in the middle may have committed it
+            raise
+        self._doubtful.discard(command.id)
 
     def started(self, command: str, moment: float) -> None:
         """Commit that the driver is about to be called."""
@@ -226,7 +201,7 @@ class SqlLog:
     def moves(self) -> Iterator[Record]:
         """Yield every command that took samples somewhere, in the order of acceptance, less the samples taken away since."""
         query = select(commands).where(commands.c.destination.is_not(None), commands.c.state != "accepted")
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             gone = {row.sample: row.after for row in connection.execute(select(cleared))}
             for row in connection.execute(query.order_by(commands.c.position)).mappings():
                 record = _record(row)
@@ -237,6 +212,10 @@ class SqlLog:
         """Return every command of which nobody knows what became of it, in the order of acceptance."""
         query = select(commands).where(commands.c.reply.is_not(None), commands.c.answer.is_(None))
         return [r for r in self._read(query.order_by(commands.c.position)) if r.is_lost]
+
+    def knows(self, command: str) -> bool:
+        """Tell whether a command id was ever accepted or refused; asks no database."""
+        return command in self._digests
 
     def record(self, command: str) -> Record | None:
         """Return what is known of a command id, or None where it was never accepted."""
@@ -271,7 +250,7 @@ class SqlLog:
     def last_moment(self) -> float | None:
         """Return the last moment of lab time that stands in the log, or None: scaled time goes on from there."""
         columns = (commands.c.accepted, commands.c.started, commands.c.finished)
-        with self._engine.connect() as connection:
+        with self._reading() as connection:
             found = [
                 connection.execute(select(c).where(c.is_not(None)).order_by(c.desc()).limit(1)).scalar()
                 for c in columns
@@ -279,29 +258,33 @@ class SqlLog:
         return max((float(m) for m in found if m is not None), default=None)
 
     def _write_campaign(self, connection: Connection, known: KnownCampaign) -> None:
-        if known.id in self._campaigns:
-            change = campaigns.update().where(campaigns.c.id == known.id)
-            connection.execute(change.values(name=known.name, epoch=known.epoch))
-        else:
-            row = {"id": known.id, "position": len(self._campaigns) + 1, "name": known.name, "epoch": known.epoch}
-            connection.execute(campaigns.insert(), row)
+        place = list(self._campaigns).index(known.id) if known.id in self._campaigns else len(self._campaigns)
+        # Written anew, since a commit of which nobody knows whether it took place may have written it already.
+        connection.execute(campaigns.delete().where(campaigns.c.id == known.id))
+        row = {"id": known.id, "position": place + 1, "name": known.name, "epoch": known.epoch}
+        connection.execute(campaigns.insert(), row)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         try:
-            with self._engine.begin() as connection:
+            with self._database.writing() as connection:
                 yield connection
         except SQLAlchemyError as error:
             raise LedgerError(
-                f"the command log {self.url} cannot be written: {error}; free the disk or mend the database"
+                f"the command log {self.where} cannot be written: {words_of(error)}; free the disk or mend the database"
             ) from error
 
-    def _read(self, query: Any) -> Iterator[Record]:  # noqa: ANN401  SQLAlchemy's select
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
         try:
-            with self._engine.connect() as connection:
-                yield from [_record(row) for row in connection.execute(query).mappings()]
+            with self._database.engine.connect() as connection:
+                yield connection
         except SQLAlchemyError as error:
-            raise LedgerError(f"the command log {self.url} cannot be read: {error}") from error
+            raise LedgerError(f"the command log {self.where} cannot be read: {words_of(error)}") from error
+
+    def _read(self, query: Any) -> Iterator[Record]:  # noqa: ANN401  SQLAlchemy's select
+        with self._reading() as connection:
+            yield from [_record(row) for row in connection.execute(query).mappings()]
 
 
 def _record(row: Any) -> Record:  # noqa: ANN401  SQLAlchemy's mapping
@@ -337,39 +320,19 @@ def _record(row: Any) -> Record:  # noqa: ANN401  SQLAlchemy's mapping
     )
 
 
-def _identity(connection: Connection, url: str) -> str:
+def _identity(connection: Connection, where: str) -> str:
     """Return the log's id; one that is new gets its id and schema here.
 
     Raises:
         LedgerError: another version wrote it.
     """
     found = {row.key: row.value for row in connection.execute(select(meta))}
-    if not found:
+    if "id" not in found and "schema" not in found:
         found = {"schema": SCHEMA, "id": uuid.uuid4().hex}
         connection.execute(meta.insert(), [{"key": k, "value": v} for k, v in found.items()])
     if found.get("schema") != SCHEMA:
         raise LedgerError(
-            f"the command log {url} has schema {found.get('schema')}, this version knows {SCHEMA}; "
+            f"the command log {where} has schema {found.get('schema')}, this version knows {SCHEMA}; "
             "open it with the version of sdl that wrote it"
         )
     return str(found["id"])
-
-
-def _make_durable(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def _pragmas(connection: Any, record: object) -> None:  # noqa: ANN401
-        del record
-        connection.isolation_level = None  # transactions are begun below, not by the driver
-        cursor = connection.cursor()
-        mode = cursor.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-        if mode not in {"wal", "memory"}:
-            raise LedgerError(
-                f"{engine.url.database}: SQLite keeps no write-ahead log there (it offers '{mode}'); "
-                "a network folder cannot hold a command log, choose another --home"
-            )
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -197,10 +197,7 @@ class Ledger:
         seq, previous, epoch = (0, GENESIS, None) if end is None else end
         mine = self._epochs.get(campaign)
         if mine is not None and epoch != mine:
-            raise LedgerError(
-                f"campaign '{campaign}' was taken over: its epoch is {epoch}, this process has {mine}; "
-                "nothing was recorded and no further step is started here"
-            )
+            raise _taken_over(campaign, epoch, mine)
         rows = []
         for item in events:
             if isinstance(item, EpochRaised):
@@ -248,6 +245,19 @@ class Ledger:
         if self.home is None:
             raise LedgerError("a ledger in memory has no owners")
         return Ownership(self.home / "locks", campaign, self._database.lock(campaign))
+
+    def require_mine(self, campaign: str) -> None:
+        """Check that no other process has taken the campaign over since this one raised its epoch.
+
+        Raises:
+            LedgerError: one has, or the database cannot be read.
+        """
+        mine = self._epochs.get(campaign)
+        if mine is None:
+            return
+        epoch = self._asked(lambda connection: connection.execute(_EPOCH_OF, {"name": campaign}).scalar())
+        if epoch != mine:
+            raise _taken_over(campaign, epoch, mine)
 
     def is_owned(self, campaign: str) -> bool:
         """Tell whether a live process runs the campaign, from this home or from another one on the same database."""
@@ -399,7 +409,16 @@ _END = (
 )
 """The last row of a campaign, and the epoch at which it stands."""
 
+_EPOCH_OF = select(t.campaigns.c.epoch).where(t.campaigns.c.name == bindparam("name"))
+
 _ROW = t.journal.insert()
+
+
+def _taken_over(campaign: str, epoch: object, mine: int) -> LedgerError:
+    return LedgerError(
+        f"campaign '{campaign}' was taken over: its epoch is {epoch}, this process has {mine}; "
+        "nothing was recorded and no further step is started here"
+    )
 
 
 def _stands(connection: Connection, row: Row) -> bool:

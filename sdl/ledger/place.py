@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import URL, make_url
@@ -21,6 +22,34 @@ VARIABLE = "SDL_LEDGER_URL"
 NAME = "ledger.url"
 DATABASE = "ledger.db"
 
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept in a folder's file or in a PostgreSQL that the folder remembers.
+
+    Attributes:
+        what: in words.
+        variable: of the environment, which names a PostgreSQL.
+        name: the file of the folder in which its address stands.
+        database: the file of the folder, where it is kept in SQLite.
+        move: how it is moved from one to the other.
+    """
+
+    what: str
+    variable: str
+    name: str
+    database: str
+    move: str
+
+
+LEDGER = Kept(
+    "ledger",
+    VARIABLE,
+    NAME,
+    DATABASE,
+    "move the ledger: sdl backup without the variable, sdl restore with it into a new --home",
+)
+
 _SECRETS = ("password", "sslpassword")
 
 
@@ -29,41 +58,46 @@ def has_ledger(home: Path) -> bool:
     return (home / DATABASE).exists() or (home / NAME).exists() or bool(os.environ.get(VARIABLE))
 
 
-def url_of(home: Path) -> URL | None:
+def url_of(home: Path, kept: Kept = LEDGER, option: str | None = None) -> URL | None:
     """Return the address of the PostgreSQL that holds a home's ledger; None where it is the file in the home.
+
+    Args:
+        home: the folder.
+        kept: what is kept in it.
+        option: an address that was given beside the variable, which then does not count.
 
     Raises:
         InputError: an address cannot be used, or the home's ledger is elsewhere than the variable says.
     """
-    given = os.environ.get(VARIABLE)
-    said = None if not given else _parsed(given, f"${VARIABLE}")
-    path = home / NAME
+    given, source = option or os.environ.get(kept.variable), "the address given" if option else f"${kept.variable}"
+    said = None if not given else _parsed(given, source)
+    leave = "leave that out" if option else "unset the variable"
+    path = home / kept.name
     written = _written(path)
     if said is None:
         return written
-    if (home / DATABASE).exists():
+    if (home / kept.database).exists():
         raise InputError(
-            f"the ledger of {home} is its file {DATABASE}, but ${VARIABLE} names {masked(said)}; unset the variable, or "
-            "move the ledger: sdl backup without the variable, sdl restore with it into a new --home"
+            f"the {kept.what} of {home} is its file {kept.database}, but {source} names {masked(said)}; {leave}, or {kept.move}"
         )
     if written is not None and _same(written) != _same(said):
         raise InputError(
-            f"the ledger of {home} is in {masked(written)} (its file {NAME}), but ${VARIABLE} names {masked(said)}; "
-            "unset the variable or choose another --home"
+            f"the {kept.what} of {home} is in {masked(written)} (its file {kept.name}), but {source} names {masked(said)}; "
+            "{leave} or choose another --home"
         )
     return said
 
 
-def remember(home: Path, url: URL) -> None:
+def remember(home: Path, url: URL, kept: Kept = LEDGER) -> None:
     """Write into a home where its ledger is, without a password; does nothing where that is written already.
 
     Raises:
         LedgerError: the file cannot be written.
     """
-    path = home / NAME
+    path = home / kept.name
     if path.exists():
         return
-    new = home / f".{NAME}.{os.getpid()}"
+    new = home / f".{kept.name}.{os.getpid()}"
     try:
         with new.open("w") as file:
             file.write(_without_secrets(url).render_as_string(hide_password=False) + "\n")

@@ -27,6 +27,7 @@ from sqlalchemy import URL, Connection, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from sdl.errors import InputError, LedgerError, NameInUseError
+from sdl.ledger.ownership import FormerOwner, is_alive
 from sdl.ledger.place import masked
 
 T = TypeVar("T")
@@ -74,7 +75,8 @@ _TAKE = text(f"SELECT pg_try_advisory_lock({_KEY}), pg_backend_pid()").bindparam
 _RELEASE = text(f"SELECT pg_advisory_unlock({_KEY})").bindparams(what="sdl own")
 _HOLDER = text(
     f"WITH wanted AS (SELECT {_KEY} AS key) "  # noqa: S608  nothing in it comes from outside
-    "SELECT a.pid, a.application_name FROM wanted, pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid "
+    "SELECT a.pid, a.application_name, extract(epoch FROM clock_timestamp() - a.state_change) AS silent "
+    "FROM wanted, pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid "
     "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND a.datname = current_database() "
     "AND CAST(l.classid AS bigint) = ((wanted.key >> 32) & 4294967295) "
     "AND CAST(l.objid AS bigint) = (wanted.key & 4294967295)"
@@ -238,6 +240,7 @@ class CampaignLock:
         self._held = held
         self._connection: Connection | None = None
         self._backend = 0
+        self._ends: int | None = None
         self._using = threading.RLock()
 
     def take(self) -> None:
@@ -254,6 +257,41 @@ class CampaignLock:
                 f"campaign '{self._campaign}' cannot be locked in {self._database.where}: {brief_of(error)}"
             ) from error
         self._held[self._campaign] = self
+
+    def take_over(self, silent: float) -> FormerOwner | None:
+        """Take the lock, from a process too that holds it and whose session was silent for so many seconds.
+
+        Raises:
+            NameInUseError: its session said something since, or the server does not tell when it did.
+            LedgerError: the server does not answer, or this user may not end the session.
+        """
+        former = None
+        try:
+            with self._database.engine.connect() as connection:
+                holder = connection.execute(_HOLDER, {"campaign": self._campaign}).first()
+            if holder is not None:
+                pid, host = process_of(holder.application_name)
+                age = 0.0 if holder.silent is None else float(holder.silent)
+                if age < silent:
+                    raise is_alive(self._campaign, pid, host, age, silent)
+                former, self._ends = FormerOwner(pid, host, age), int(holder.pid)
+        except DBAPIError as error:
+            raise LedgerError(f"{self._database.where} cannot be read: {brief_of(error)}") from error
+        try:
+            self.take()
+        finally:
+            self._ends = None
+        return former
+
+    def sign(self) -> None:
+        """Give a sign of life: the server notes when a session last said something.
+
+        A connection that died says nothing; the next row is written over a new one, or refused.
+        """
+        with self._using, suppress(SQLAlchemyError):
+            if self._connection is not None and not self._connection.invalidated:
+                with self._connection.begin():
+                    self._connection.execute(text("SELECT 1"))
 
     def release(self) -> None:
         """Let the lock go; the server does so by itself when the connection ends."""
@@ -306,12 +344,13 @@ class CampaignLock:
             is_mine, backend = connection.execute(_TAKE, values).one()
             if not is_mine:
                 holder = connection.execute(_HOLDER, values).first()
-                if (
+                # Our own session of before: the server does not know yet that the network cut it off.
+                is_ours = (
                     holder is not None
                     and holder.pid == self._backend
                     and holder.application_name == self._database.name
-                ):
-                    # Our own session of before: the server does not know yet that the network cut it off.
+                )
+                if holder is not None and (is_ours or holder.pid == self._ends):
                     connection.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": holder.pid})
                     last = time.monotonic() + _FAREWELL
                     while not is_mine and time.monotonic() < last:

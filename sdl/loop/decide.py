@@ -244,7 +244,7 @@ def _after_failure(
             return Ask(step, "failure", command, said)
         if policy == "skip":
             return Skip(step, f"{said}; its policy is to skip it")
-    if command.settled is not None and command.settled.interlock:
+    if command.settled is not None and (command.settled.interlock or command.settled.refused):
         return failed(plan, record, said, "aborted")  # the lab was not ready: that says nothing of the candidate
     return failed(plan, record, said)
 
@@ -258,7 +258,7 @@ def failed(
         plan: the campaign.
         record: the experiment.
         reason: why.
-        ends: `failed` teaches the planner; `aborted` (by a person or an interlock) says nothing of the candidate.
+        ends: `failed` teaches the planner; `aborted` (by a person, an interlock or a refusal) says nothing of the candidate.
     """
     return Fail(reason, ends) if plan.on_failure and record.has_begun else Finish(ends, reason)
 

@@ -72,6 +72,7 @@ class ExperimentRecord:
         failing: why it has failed, while the steps that follow a failure are still to be done; or None.
         touched: UTC text of the last row that changed it.
         held: the places where its sample holds room; the last is where it is.
+        is_made: whether its sample, or what became of it half-way, is in the lab; while it is not, the room is only kept for it.
         ends: how it ends once `failing` is cleared up.
         asked: id of the open question that it waits for, or None.
         attempts: step → how many of its commands failed, or nobody knows what became of them.
@@ -95,6 +96,7 @@ class ExperimentRecord:
     failing: str | None = None
     touched: str = ""
     held: tuple[str, ...] = ()
+    is_made: bool = False
     ends: Literal["failed", "aborted"] = "failed"
     asked: str | None = None
     attempts: Mapping[int, int] = field(default_factory=dict)
@@ -223,7 +225,7 @@ class CampaignState:
             case StepSkipped() as event:
                 self._decide(event.experiment, event.step, "skip")
             case SampleCleared() as event:
-                self._change(event.experiment, held=())
+                self._change(event.experiment, held=(), is_made=False)
             case QuestionOpened() as event:
                 self.questions[event.question] = event
                 for experiment in self._concerned(event):
@@ -253,7 +255,9 @@ class CampaignState:
         self._change(number, decided=decided if what is None else {**decided, step: what})
 
     def _concerned(self, question: QuestionOpened) -> list[int]:
-        """Return the experiments that wait for an answer."""
+        """Return the experiments that wait for an answer; an action that asks is under way, and its experiment with it."""
+        if question.about == "form":
+            return []
         sharing = self.members(question.command) if question.about == "command" else []
         return [n for n in sharing or [question.experiment] if n in self.experiments]
 
@@ -285,7 +289,10 @@ class CampaignState:
         held = self.experiments[number].held
         # A step that makes the sample and ends half-way leaves something where it was to be made.
         half_made = len(held) == 1 and event.status in {"failed", "aborted"} and event.started is not None
-        self._change(number, held=(destination,) if event.status == "succeeded" or half_made else held[1:])
+        if event.status == "succeeded" or half_made:
+            self._change(number, held=(destination,), is_made=True)
+        else:
+            self._change(number, held=held[1:])
 
     def _command(self, number: int, step: int, command: CommandState) -> None:
         self._change(number, commands={**self.experiments[number].commands, step: command})

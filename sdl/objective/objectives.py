@@ -60,12 +60,15 @@ class Objective(OutcomeSettings):
     Attributes:
         goal: `maximize`, `minimize` or `match`.
         value: the number to be matched, in `unit`; only for `match`.
+        reference: with several objectives, the worst value that is still of interest, in `unit`; for `match`, the farthest
+            one. What is worse counts as no gain; None for what follows from the results.
     """
 
     goal: Literal["maximize", "minimize", "match"]
     value: Quantified | None = None
+    reference: Quantified | None = None
 
-    _value = field_validator("value", mode="before")(_in_unit)
+    _value = field_validator("value", "reference", mode="before")(_in_unit)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -143,3 +146,31 @@ def best_of(
         if merit > best_merit:
             best, best_merit = index, merit
     return best
+
+
+def pareto_set(
+    objectives: Mapping[str, Objective],
+    constraints: Mapping[str, OutcomeConstraint],
+    results: Sequence[Mapping[str, Estimate]],
+) -> tuple[int, ...]:
+    """Return the indices of the feasible results that no other feasible one beats, in order.
+
+    One result beats another where it is better in an objective and worse in none; of equal ones all are returned. A result
+    that lacks an objective or a constrained outcome is passed over. With one objective these are its best results.
+
+    Args:
+        objectives: name → objective.
+        constraints: outcome → bounds that must hold.
+        results: per experiment, outcome → estimate.
+    """
+    merits = {
+        index: tuple(goal.merit(outcomes[name].value) for name, goal in objectives.items())
+        for index, outcomes in enumerate(results)
+        if all(name in outcomes for name in objectives)
+        and all(c in outcomes and bounds.holds(outcomes[c].value) for c, bounds in constraints.items())
+    }
+    return tuple(i for i, one in merits.items() if not any(_beats(other, one) for other in merits.values()))
+
+
+def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(a >= b for a, b in zip(one, other, strict=True)) and any(a > b for a, b in zip(one, other, strict=True))

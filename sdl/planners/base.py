@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,6 +32,8 @@ class Capabilities:
     Attributes:
         pools: candidates from a fixed list.
         constraints: linear constraints on parameters, where there is no pool.
+        expressions: constraints that are expressions, where there is no pool.
+        counts: at most, at least or exactly k of n components, where there is no pool.
         objectives: the largest number of objectives.
         outcome_constraints: bounds on outcomes.
         goals: which goals it understands.
@@ -40,6 +42,8 @@ class Capabilities:
 
     pools: bool = True
     constraints: bool = True
+    expressions: bool = False
+    counts: bool = False
     objectives: int = 1
     outcome_constraints: bool = True
     goals: tuple[str, ...] = ("maximize", "minimize", "match")
@@ -100,6 +104,7 @@ class Problem:
         seed: the campaign's seed, the same in every round (initial designs are drawn from it).
         budget: the largest number of experiments, or None.
         models: named pure functions (array of points → prediction), resolved by the engine.
+        known: what was measured before the campaign began, as trials of source `file` with numbers below 1.
     """
 
     space: Space
@@ -109,6 +114,11 @@ class Problem:
     seed: int
     budget: int | None = None
     models: Mapping[str, Any] = field(default_factory=dict)
+    known: tuple[Trial, ...] = ()
+
+    def told(self, history: History) -> History:
+        """Return a campaign's history with what was known before it: what a planner is handed."""
+        return History((*self.known, *history.trials), history.rounds) if self.known else history
 
 
 @dataclass(frozen=True)
@@ -140,6 +150,29 @@ class Planner(Protocol):
             n: how many candidates are wanted, at least 1.
             seed: of this round; every random state is set from it.
         """
+        ...
+
+
+@runtime_checkable
+class Particular(Protocol):
+    """A planner that cannot do some things which its capabilities have no word for."""
+
+    def cannot(
+        self,
+        space: Space,
+        objectives: Mapping[str, Objective],
+        constraints: Mapping[str, OutcomeConstraint],
+    ) -> list[str]:
+        """Say in plain words what of a campaign it cannot do; empty where it can do it all."""
+        ...
+
+
+@runtime_checkable
+class Checking(Protocol):
+    """A planner whose settings can be wrong for a problem although each of them is right in itself."""
+
+    def misfits(self, problem: Problem) -> list[tuple[str, str]]:
+        """Say what of the settings does not suit the problem: (dotted path below `planner`, what is wrong)."""
         ...
 
 

@@ -8,7 +8,10 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-LIBRARIES = ("sdl", "numpy", "scipy", "torch", "botorch", "gpytorch", "linear-operator", "scikit-learn", "dimod")
+LIBRARIES = (
+    *("sdl", "numpy", "scipy", "torch", "botorch", "gpytorch", "linear-operator", "scikit-learn", "dimod"),
+    *("ax-platform", "baybe", "optuna"),
+)
 
 
 @functools.cache

@@ -9,6 +9,7 @@ import numpy as np
 
 from sdl.errors import SpaceError
 from sdl.space import Candidate, Continuous
+from sdl.space.rows import among
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +26,14 @@ ENUMERATED = 20_000
 def is_discrete(space: Space) -> bool:
     """Tell whether the space has no continuous parameter, so that a point of it can be met twice by chance."""
     return not any(isinstance(p, Continuous) for p in space.parameters.values())
+
+
+def can_repeat(space: Space) -> bool:
+    """Tell whether a point can be met twice by chance: in a discrete space, and where components may be left out.
+
+    A mixture of one component, say, is one point, however often it is drawn.
+    """
+    return is_discrete(space) or bool(space.counts)
 
 
 def listed_codes(space: Space) -> Array | None:
@@ -70,13 +79,7 @@ def known_codes(space: Space, history: History) -> tuple[Array, list[str]]:
 
 def rows_left(codes: Array, taken: Array) -> NDArray[np.intp]:
     """Return the indices of the rows of codes, shape (n, d), that equal no row of taken, shape (k, d)."""
-    left = np.ones(len(codes), dtype=bool)
-    seen = {row.tobytes() for row in taken + 0.0}  # + 0.0 turns −0 into 0
-    if seen:
-        for i, row in enumerate(codes + 0.0):
-            if row.tobytes() in seen:
-                left[i] = False
-    return np.flatnonzero(left)
+    return np.flatnonzero(~among(codes, taken))
 
 
 def to_candidates(space: Space, codes: Array) -> list[Candidate]:

@@ -21,7 +21,7 @@ class RandomPlanner:
 
     name: ClassVar[str] = "random"
     settings_model: ClassVar[type[PlannerSettings]] = RandomSettings
-    capabilities: ClassVar[Capabilities] = Capabilities(objectives=ANY_NUMBER)
+    capabilities: ClassVar[Capabilities] = Capabilities(expressions=True, counts=True, objectives=ANY_NUMBER)
 
     def propose(self, problem: Problem, history: History, n: int, seed: int) -> Proposal:
         """Propose n candidates drawn from the round's seed; fewer where a pool or a finite space is used up.

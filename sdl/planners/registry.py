@@ -7,8 +7,10 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from sdl.errors import PlannerError, listed, near_miss
-from sdl.planners.base import Capabilities, Planner, PlannerSettings
+from sdl.planners.adapters import AxPlanner, BaybePlanner, OptunaPlanner
+from sdl.planners.base import Capabilities, Particular, Planner, PlannerSettings
 from sdl.planners.bayes import BayesPlanner
+from sdl.planners.designed import DesignPlanner
 from sdl.planners.random_search import RandomPlanner
 from sdl.planners.sobol_sequence import SobolPlanner
 
@@ -25,6 +27,10 @@ _BUILT_IN: dict[str, type[Planner]] = {
     "random": RandomPlanner,
     "sobol": SobolPlanner,
     "bayes": BayesPlanner,
+    "design": DesignPlanner,
+    "ax": AxPlanner,
+    "baybe": BaybePlanner,
+    "optuna": OptunaPlanner,
 }
 
 
@@ -88,9 +94,14 @@ def refusals(
     said = []
     if space.pool is not None and not able.pools:
         said.append(f"planner '{planner.name}' cannot choose from a fixed list of candidates (space.candidates)")
-    if space.constraints and space.pool is None and not able.constraints:
-        broken = "; ".join(str(c) for c in space.constraints)
-        said.append(f"planner '{planner.name}' cannot keep linear constraints between parameters ({broken})")
+    kinds = (
+        (space.linear, able.constraints, "linear constraints between parameters"),
+        (space.expressions, able.expressions, "constraints that are expressions"),
+        (space.counts, able.counts, "counts of components"),
+    )
+    strange = [(what, found) for found, is_able, what in kinds if found and not is_able and space.pool is None]
+    for what, found in strange:
+        said.append(f"planner '{planner.name}' cannot keep {what} ({'; '.join(str(c) for c in found)})")
     if len(objectives) > able.objectives:
         most = "one objective" if able.objectives == 1 else f"{able.objectives} objectives"
         said.append(
@@ -112,4 +123,8 @@ def refusals(
             f"planner '{planner.name}' does not take experiments under way into account, "
             f"so it cannot run {concurrency} at a time; set concurrency: 1"
         )
+    if (
+        isinstance(planner, Particular) and not strange
+    ):  # it need not look at constraints of a kind that it does not know
+        said.extend(planner.cannot(space, objectives, outcome_constraints))
     return said

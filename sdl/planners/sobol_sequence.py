@@ -19,7 +19,7 @@ class SobolPlanner:
 
     name: ClassVar[str] = "sobol"
     settings_model: ClassVar[type[PlannerSettings]] = SobolSettings
-    capabilities: ClassVar[Capabilities] = Capabilities(objectives=ANY_NUMBER)
+    capabilities: ClassVar[Capabilities] = Capabilities(expressions=True, counts=True, objectives=ANY_NUMBER)
 
     def propose(self, problem: Problem, history: History, n: int, seed: int) -> Proposal:
         """Propose n candidates; the round's seed is not used, the sequence belongs to the campaign.

@@ -9,9 +9,11 @@ from sdl.campaign import Draft, Reference, load
 from sdl.errors import FileProblems, PlannerError, listed, near_miss
 from sdl.loop import Plan
 from sdl.planners import PlannerSettings, Problem
+from sdl.planners.base import Checking
 from sdl.planners.registry import get_planner, refusals
 from sdl.preflight.checked import Checked
 from sdl.preflight.instruments import check_lab
+from sdl.preflight.known import known_trials
 from sdl.preflight.steps import check_steps
 
 if TYPE_CHECKING:
@@ -85,7 +87,13 @@ def check_draft(draft: Draft, *, simulate: bool = False, world_seed: int | None 
         settings=settings,
         seed=campaign.seed,
         budget=campaign.stop.experiments,
+        known=known_trials(draft),
     )
+    if isinstance(planner, Checking):
+        for key, said in planner.misfits(problem):
+            draft.reader().wrong((*campaign.planner.where, *key.split(".")), said)
+        if draft.problems:
+            raise FileProblems(draft.problems)
     return Checked(campaign, lab, planner, problem, plan)
 
 

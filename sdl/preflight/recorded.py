@@ -12,6 +12,7 @@ from sdl.ledger.queries import table_of
 from sdl.planners import Problem
 from sdl.planners.registry import get_planner
 from sdl.preflight.check import check_draft
+from sdl.preflight.known import known_trials
 
 if TYPE_CHECKING:
     from sdl.ledger import Ledger
@@ -91,5 +92,6 @@ def recorded_problem(ledger: Ledger, name: str, version: int | None = None) -> t
         settings=settings,
         seed=draft.seed,
         budget=draft.stop.experiments,
+        known=known_trials(draft),
     )
     return draft.planner.type, problem

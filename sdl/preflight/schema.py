@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from sdl import __version__
 from sdl.analysis import analysis_names
-from sdl.campaign.load import CONSTRAINTS, PARAMETERS
 from sdl.campaign.model import ClockSpec, PlaceSpec
 from sdl.campaign.policy import MOST_RETRIES
+from sdl.campaign.space import CONSTRAINTS, PARAMETERS
 from sdl.driver import driver_names, get_driver
 from sdl.errors import DriverError
 from sdl.objective import Objective, OutcomeConstraint, Target
@@ -111,6 +111,13 @@ def campaign_schema() -> Json:
                     ),
                 },
                 ["parameters"],
+            ),
+            "start": _object(
+                {
+                    "table": {"type": "string", "description": "CSV or Parquet file: what was measured before"},
+                    "units": {"type": "object", "additionalProperties": {"type": "string"}},
+                },
+                ["table"],
             ),
             "objectives": {
                 "type": "object",

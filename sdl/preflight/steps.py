@@ -199,6 +199,8 @@ class _Checker:
         space = self.draft.space
         if space is not None and space.pool is not None:
             column = space.pool.codes[:, space.pool.names.index(name)]
+            if isinstance(parameter, Continuous):  # units convert linearly: between the ends nothing is new
+                return [float(column.min()), float(column.max())]
             return [float(v) for v in np.unique(column)]
         if isinstance(parameter, Discrete):
             return [float(v) for v in parameter.levels]

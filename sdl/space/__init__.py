@@ -1,7 +1,7 @@
-"""The search space: parameters, linear constraints, pools of candidates, and how they are sampled."""
+"""The search space: parameters, constraints, pools of candidates, and how they are sampled."""
 
 from sdl.space.candidate import Candidate, Value
-from sdl.space.constraints import LinearConstraint
+from sdl.space.constraints import Constraint, CountConstraint, ExpressionConstraint, LinearConstraint
 from sdl.space.parameters import Categorical, Continuous, Discrete, Integer, Parameter
 from sdl.space.pool import Pool
 from sdl.space.space import Space
@@ -9,8 +9,11 @@ from sdl.space.space import Space
 __all__ = [
     "Candidate",
     "Categorical",
+    "Constraint",
     "Continuous",
+    "CountConstraint",
     "Discrete",
+    "ExpressionConstraint",
     "Integer",
     "LinearConstraint",
     "Parameter",

@@ -160,6 +160,11 @@ class Continuous(_Frozen):
             values = self.lower + u * (self.upper - self.lower)
         return np.clip(values, self.lower, self.upper)  # rounding of the last bit only: u lies in [0, 1]
 
+    def allows(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell for which of many finite values, shape (n,), `problem` is None; returns shape (n,)."""
+        slack = _EXACT * (self.upper - self.lower)
+        return np.asarray((values >= self.lower - slack) & (values <= self.upper + slack))
+
     def problem(self, value: Value) -> str | None:
         """Say why the value is not allowed, or None."""
         if isinstance(value, str | bool) or not math.isfinite(value):
@@ -212,6 +217,10 @@ class Integer(_Frozen):
         """Map [0, 1], shape (n,), to whole numbers, each with an equal share of the interval."""
         count = int(self.upper - self.lower) + 1
         return self.lower + np.minimum(np.floor(u * count), count - 1)
+
+    def allows(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell for which of many finite values, shape (n,), `problem` is None; returns shape (n,)."""
+        return np.asarray((values == np.round(values)) & (values >= self.lower) & (values <= self.upper))
 
     def problem(self, value: Value) -> str | None:
         """Say why the value is not allowed, or None."""
@@ -271,6 +280,14 @@ class Discrete(_Frozen):
         count = len(self.values)
         chosen: NDArray[np.float64] = self.levels[np.minimum((u * count).astype(int), count - 1)]
         return chosen
+
+    def allows(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell for which of many finite values, shape (n,), `problem` is None; returns shape (n,)."""
+        slack = _EXACT * max(abs(self.lower), abs(self.upper))
+        levels = self.levels
+        right = np.clip(np.searchsorted(levels, values), 1, len(levels) - 1)
+        nearest = np.minimum(np.abs(values - levels[right - 1]), np.abs(values - levels[right]))
+        return np.asarray(nearest <= slack)
 
     def problem(self, value: Value) -> str | None:
         """Say why the value is not allowed, or None."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sdl.space.rows import first_of_each
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -32,8 +34,7 @@ class Pool:
     @classmethod
     def from_rows(cls, names: Sequence[str], rows: NDArray[np.float64], categories: Sequence[Sequence[str]]) -> Pool:
         """Make a pool of the distinct rows of a coded table, shape (rows, parameters)."""
-        _, first = np.unique(rows, axis=0, return_index=True)
-        return cls(tuple(names), rows[np.sort(first)].copy(), tuple(tuple(c) for c in categories))
+        return cls(tuple(names), rows[first_of_each(rows)], tuple(tuple(c) for c in categories))
 
     def __len__(self) -> int:
         return int(self.codes.shape[0])
@@ -46,5 +47,7 @@ class Pool:
             if names and value not in names:
                 return None
             code.append(float(names.index(str(value))) if names else float(value))
-        hits = np.flatnonzero((self.codes == np.array(code)).all(axis=1))
+        hits = np.arange(len(self))
+        for column, number in enumerate(code):
+            hits = hits[self.codes[hits, column] == number]
         return int(hits[0]) if hits.size else None

@@ -13,7 +13,8 @@ import numpy as np
 
 from sdl.errors import SpaceError
 from sdl.space.candidate import Candidate
-from sdl.space.constraints import TOLERANCE
+from sdl.space.constraints import TOLERANCE, CountConstraint, ExpressionConstraint, LinearConstraint
+from sdl.space.feasibility import require_feasible
 from sdl.space.parameters import Categorical, Continuous
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sdl.space.candidate import Value
-    from sdl.space.constraints import LinearConstraint
+    from sdl.space.constraints import Constraint
     from sdl.space.parameters import Discrete, Integer
     from sdl.space.pool import Pool
 
@@ -34,29 +35,36 @@ class Space:
 
     Args:
         parameters: name → parameter, in the order of the file.
-        constraints: linear constraints; their terms name numeric parameters.
+        constraints: linear ones, expressions, counts of components.
         pool: the only candidates that may be proposed, or None.
 
     Raises:
-        SpaceError: a constraint names no numeric parameter of the space, or nothing satisfies them all.
+        SpaceError: a constraint does not fit the parameters, or nothing that satisfies them all was found.
     """
 
     def __init__(
         self,
         parameters: Mapping[str, AnyParameter],
-        constraints: Sequence[LinearConstraint] = (),
+        constraints: Sequence[Constraint] = (),
         pool: Pool | None = None,
     ) -> None:
         if not parameters:
             raise SpaceError("a space needs at least one parameter")
         self.parameters: dict[str, AnyParameter] = dict(parameters)
-        self.constraints: tuple[LinearConstraint, ...] = tuple(constraints)
+        self.constraints: tuple[Constraint, ...] = tuple(constraints)
         self.pool = pool
         for constraint in self.constraints:
-            for name in constraint.terms:
-                if isinstance(self.parameters.get(name), Categorical | None):
-                    raise SpaceError(f"constraint {constraint}: '{name}' is not a numeric parameter")
-        self._require_feasible()
+            if isinstance(constraint, LinearConstraint):
+                for name in constraint.terms:
+                    if isinstance(self.parameters.get(name), Categorical | None):
+                        raise SpaceError(f"constraint {constraint}: '{name}' is not a numeric parameter")
+                continue
+            for misfit in constraint.misfits(self.parameters):
+                said = misfit if isinstance(misfit, str) else misfit[1]
+                raise SpaceError(f"constraint {constraint}: {said}")
+        if not self.constraints:
+            return
+        require_feasible(self)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -66,11 +74,12 @@ class Space:
     @cached_property
     def is_simplex(self) -> bool:
         """Whether the space is a mixture: all parameters continuous on [0, 1], with one constraint, their sum being 1."""
-        if len(self.constraints) != 1 or not self.constraints[0].is_equality:
+        if len(self.constraints) != 1:
             return False
         constraint = self.constraints[0]
         return (
-            set(constraint.terms) == set(self.names)
+            isinstance(constraint, LinearConstraint)
+            and set(constraint.terms) == set(self.names)
             and set(constraint.terms.values()) == {1}
             and constraint.equals == 1
             and all(
@@ -78,6 +87,57 @@ class Space:
                 for p in self.parameters.values()
             )
         )
+
+    @cached_property
+    def linear(self) -> tuple[LinearConstraint, ...]:
+        """The linear constraints."""
+        return tuple(c for c in self.constraints if isinstance(c, LinearConstraint))
+
+    @cached_property
+    def expressions(self) -> tuple[ExpressionConstraint, ...]:
+        """The constraints that are expressions."""
+        return tuple(c for c in self.constraints if isinstance(c, ExpressionConstraint))
+
+    @cached_property
+    def counts(self) -> tuple[CountConstraint, ...]:
+        """The constraints on how many components are there."""
+        return tuple(c for c in self.constraints if isinstance(c, CountConstraint))
+
+    @cached_property
+    def counted(self) -> NDArray[np.bool_]:
+        """Per parameter, whether it is a component that may be left out, shape (d,)."""
+        named = {name for count in self.counts for name in count.of}
+        return np.array([name in named for name in self.names], dtype=bool)
+
+    @cached_property
+    def smallest_amounts(self) -> NDArray[np.float64]:
+        """Per parameter, the smallest amount of a component that is there, in its unit, shape (d,); 0 for any."""
+        return np.array([max((c.smallest for c in self.counts if name in c.of), default=0.0) for name in self.names])
+
+    @cached_property
+    def mixture(self) -> tuple[NDArray[np.intp], NDArray[np.float64], float] | None:
+        """Parts of a whole that can be drawn from their simplex: columns, lower bounds (k,), and what is above these.
+
+        They can where exactly one equality binds continuous parameters, and it sums parts on a linear scale, all of
+        them with one weight.
+        """
+        bound = [c for c in self.linear if c.is_equality and any(map(self._is_continuous, c.terms))]
+        if len(bound) != 1 or len(set(bound[0].terms.values())) != 1:
+            return None
+        parts = [p for name in bound[0].terms if isinstance(p := self.parameters[name], Continuous)]
+        if len(parts) < len(bound[0].terms) or any(p.scale != "linear" for p in parts):
+            return None
+        low = np.array([p.lower for p in parts])
+        total = bound[0].upper / next(iter(bound[0].terms.values())) - float(low.sum())
+        columns = np.array([self.names.index(name) for name in bound[0].terms], dtype=np.intp)
+        return (columns, low, total) if total > 0 else None
+
+    def _is_continuous(self, name: str) -> bool:
+        return isinstance(self.parameters[name], Continuous)
+
+    def left_out(self, codes: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell per component of codes, shape (n, d), whether it is left out: counted, and 0; shape (n, d)."""
+        return np.asarray(self.counted & (codes == 0))
 
     def encode(self, candidates: Iterable[Mapping[str, Value]]) -> NDArray[np.float64]:
         """Return candidates as codes, shape (n, d).
@@ -138,33 +198,54 @@ class Space:
         return np.concatenate(columns, axis=1)
 
     def constraint_matrix(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return A, shape (m, d), with lower and upper bounds, shape (m,): lower ≤ A·codes ≤ upper."""
-        a = np.zeros((len(self.constraints), len(self.names)))
-        for row, constraint in enumerate(self.constraints):
+        """Return A, shape (m, d), of the linear constraints with bounds, shape (m,): lower ≤ A·codes ≤ upper."""
+        a = np.zeros((len(self.linear), len(self.names)))
+        for row, constraint in enumerate(self.linear):
             for name, weight in constraint.terms.items():
                 a[row, self.names.index(name)] = float(weight)
-        lower = np.array([c.lower for c in self.constraints])
-        upper = np.array([c.upper for c in self.constraints])
+        lower = np.array([c.lower for c in self.linear])
+        upper = np.array([c.upper for c in self.linear])
         return a, lower, upper
 
     @cached_property
     def constraint_scales(self) -> NDArray[np.float64]:
-        """Per constraint, the largest sum of its terms' sizes within the bounds, shape (m,)."""
-        return np.array([c.scale(self.parameters) for c in self.constraints])
+        """Per linear constraint, the largest sum of its terms' sizes within the bounds, shape (m,)."""
+        return np.array([c.scale(self.parameters) for c in self.linear])
 
     def satisfies(self, codes: NDArray[np.float64], tolerance: float = TOLERANCE) -> NDArray[np.bool_]:
         """Tell per row of codes, shape (n, d), whether all constraints hold; returns shape (n,).
 
         Args:
             codes: the points.
-            tolerance: by which share of its scale each constraint may be missed.
+            tolerance: by which share of its scale each linear constraint may be missed; expressions and counts hold
+                exactly.
         """
-        if not self.constraints:
-            return np.ones(len(codes), dtype=bool)
-        a, lower, upper = self.constraint_matrix()
-        sums = codes @ a.T
-        slack = tolerance * self.constraint_scales
-        return np.asarray(((sums >= lower - slack) & (sums <= upper + slack)).all(axis=1))
+        good = np.ones(len(codes), dtype=bool)
+        if self.linear:
+            a, lower, upper = self.constraint_matrix()
+            sums = codes @ a.T
+            slack = tolerance * self.constraint_scales
+            good &= ((sums >= lower - slack) & (sums <= upper + slack)).all(axis=1)
+        for count in self.counts:
+            good &= count.holds(codes, self.parameters)
+        for expression in self.expressions:
+            good &= expression.holds(codes, self.parameters)
+        return good
+
+    def shortfall(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return per row of codes, shape (n, d), by how much the expressions are missed, shape (n,): 0 where they hold."""
+        missed = np.zeros(len(codes))
+        for expression in self.expressions:
+            missed = missed + expression.shortfall(codes, self.parameters)
+        return missed
+
+    def in_box(self, codes: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Tell per row of codes, shape (n, d), whether every number lies within its bounds, shape (n,)."""
+        good = np.ones(len(codes), dtype=bool)
+        for i, parameter in enumerate(self.parameters.values()):
+            if not isinstance(parameter, Categorical):
+                good &= (codes[:, i] >= parameter.lower) & (codes[:, i] <= parameter.upper)
+        return good
 
     def problems(self, candidate: Mapping[str, Value]) -> list[str]:
         """Say everything that keeps a candidate out of the space; an empty list means that it lies inside."""
@@ -181,67 +262,17 @@ class Space:
             return wrong
         wrong = [
             problem
-            for c, scale in zip(self.constraints, self.constraint_scales, strict=True)
+            for c, scale in zip(self.linear, self.constraint_scales, strict=True)
             if (problem := c.problem(candidate, float(scale))) is not None
         ]
+        if self.counts or self.expressions:
+            code = self.encode([candidate])[0]
+            said = [c.problem_of(code, self.parameters) for c in self.counts]
+            said += [c.problem_of(code, self.parameters) for c in self.expressions]
+            wrong.extend(problem for problem in said if problem is not None)
         if self.pool is not None and not wrong and self.pool.row_of(candidate) is None:
             wrong.append("it is no row of the pool")
         return wrong
-
-    def _require_feasible(self) -> None:
-        """Refuse constraints that nothing satisfies: a mixed-integer linear programme without a goal."""
-        if not self.constraints:
-            return
-        from scipy.optimize import Bounds, milp
-        from scipy.optimize import LinearConstraint as Rows
-
-        # Discrete levels enter as binary choices of a level, so that the check is exact for every kind of parameter.
-        columns: list[NDArray[np.float64]] = []
-        integrality: list[int] = []
-        lower: list[float] = []
-        upper: list[float] = []
-        rows, row_low, row_high = self.constraint_matrix()
-        # The solver's tolerances are absolute: in shares of each constraint's scale they mean the same for nm as for km.
-        scales = self.constraint_scales
-        if not np.isfinite(scales).all() or not (scales > 0).all():
-            raise SpaceError("a constraint's terms are too large or too small to be computed with; use another unit")
-        rows, row_low, row_high = rows / scales[:, None], row_low / scales, row_high / scales
-        choices: list[list[int]] = []
-        for i, parameter in enumerate(self.parameters.values()):
-            if isinstance(parameter, Categorical):
-                continue
-            if parameter.type == "discrete":
-                choices.append([])
-                for level in parameter.levels:
-                    choices[-1].append(len(columns))
-                    columns.append(rows[:, i] * level)
-                    integrality.append(1)
-                    lower.append(0.0)
-                    upper.append(1.0)
-            else:
-                columns.append(rows[:, i])
-                integrality.append(int(parameter.type == "integer"))
-                lower.append(parameter.lower)
-                upper.append(parameter.upper)
-        matrix = np.stack(columns, axis=1)
-        one_each = np.zeros((len(choices), matrix.shape[1]))
-        for row, picks in enumerate(choices):
-            one_each[row, picks] = 1.0
-        answer = milp(
-            c=np.zeros(matrix.shape[1]),
-            constraints=[
-                Rows(
-                    np.vstack([matrix, one_each]),
-                    np.concatenate([row_low, np.ones(len(choices))]),
-                    np.concatenate([row_high, np.ones(len(choices))]),
-                )
-            ],
-            integrality=np.array(integrality),
-            bounds=Bounds(np.array(lower), np.array(upper)),
-        )
-        if not answer.success:
-            said = "; ".join(str(c) for c in self.constraints)
-            raise SpaceError(f"no candidate satisfies the constraints ({said}) within the bounds; loosen one of them")
 
 
 def category_features(parameter: Categorical) -> NDArray[np.float64]:

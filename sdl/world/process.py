@@ -122,7 +122,9 @@ class WorldServer:
                     case "wait":
                         waits = message["waits"]
                         self.time.wait(
-                            name, None if waits is None else (float(waits[0]), (int(waits[1][0]), int(waits[1][1])))
+                            name,
+                            None if waits is None else (float(waits[0]), (int(waits[1][0]), int(waits[1][1]))),
+                            for_person=bool(message.get("for_person")),
                         )
                     case "work":
                         self.time.work(name)

@@ -53,7 +53,7 @@ def test_twice_the_same_bit_for_bit(lane, tmp_path):
 
 @pytest.mark.slow
 def test_killed_in_the_middle_of_loads_it_equals_the_undisturbed_run(lane):
-    worker, undisturbed, met = lane
+    worker, undisturbed, met = lane[0], lane[1], lane[2]["campaign"]
     faults = [
         Fault("kill", "after commit of command.intended", 12),
         Fault("kill", "before commit of command.settled", 9),

@@ -13,7 +13,7 @@ import pytest
 from enginekit import Diary, run
 from personkit import Person, on, stays
 
-from sdl.driver import Context, Instrument, Limits, Role, Unit, Use, action
+from sdl.driver import Context, Instrument, Limits, Reconciled, Role, Unit, Use, action
 from sdl.errors import InstrumentFault, NameInUseError, OutcomeUnknown
 from sdl.ledger import (
     CampaignWaiting,
@@ -21,6 +21,7 @@ from sdl.ledger import (
     CommandSettled,
     ExperimentFailing,
     ExperimentFinished,
+    Ledger,
     QuestionOpened,
 )
 
@@ -310,6 +311,44 @@ def test_what_was_made_half_way_is_cleared_away_before_the_next_is_made(campaign
     assert made[0] < cleared  # the bench holds one sample: the arm comes before the next one can be made
 
 
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+@pytest.mark.parametrize("rejected", [False, True], ids=["both-go-on", "one-is-given-up"])
+def test_what_never_began_to_make_a_sample_holds_no_room_after_a_restart(
+    campaign, drivers, tmp_path, monkeypatch, rejected
+):
+    class Asked(Maker):
+        async def reconcile(self, command):
+            return Reconciled("not_started")
+
+    drivers(maker=Asked, arm=Arm, kiln=Kiln, gauge=Gauge)
+    append, intents = Ledger.append, 0
+
+    def dying(self, campaign, moment, events):
+        nonlocal intents
+        rows = append(self, campaign, moment, events)
+        intents += sum(isinstance(e, CommandIntended) for e in events)
+        if intents >= 2:
+            raise Killed
+        return rows
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "append", dying)
+        with pytest.raises(Killed):
+            run(campaign, tmp_path / "home", "stop.experiments=3")
+    RECORD.__init__()  # the power went before the maker moved
+    person = Person(tmp_path / "home")
+    if rejected:
+        person.ask("line", "reject", experiment=1, reason="no")
+    end, state, rows = run(campaign, tmp_path / "home", "stop.experiments=3", hooks=person)
+    assert end[0] == "done"
+    assert [r.event.status for r in rows if isinstance(r.event, CommandSettled)][:2] == ["not_started"] * 2
+    assert [e.state for e in state.experiments.values()] == ["aborted" if rejected else "done", "done", "done"]
+    assert RECORD.most["bench"] == 1  # the bench holds one sample, and each of them was made in its turn
+
+
 def test_the_question_stands_over_a_restart_and_the_arm_stays_held(campaign, tmp_path):
     RECORD.vanish = {1}
     end, state, rows = run(campaign, tmp_path / "home")
@@ -439,3 +478,56 @@ def test_a_load_that_was_formed_and_not_yet_sent_is_not_sent_after_an_abort(camp
     end, state, _ = run(campaign, tmp_path / "home", *few)
     assert end[0] == "done"
     assert Counter(s for samples, _ in RECORD.fired for s in samples).most_common(1)[0][1] == 1
+
+
+class _Silent(Kiln):
+    """Fires its first load and does not say what became of it."""
+
+    is_told: ClassVar[bool] = False
+
+    @action(effect="irreversible", duration="5 h", samples=3)
+    async def fire(
+        self, ctx: Context, temperature: Annotated[float, Unit("degC"), Limits(20, 1400), Role("heats")]
+    ) -> Fired:
+        """Fire samples."""
+        RECORD.fired.append((ctx.samples, temperature))
+        await ctx.sleep(3600 * 5)
+        if len(ctx.samples) > 1 and not type(self).is_told:
+            type(self).is_told = True
+            raise OutcomeUnknown("the line is dead")
+        return Fired(temperature)
+
+
+@pytest.mark.parametrize(("spared", "values"), [(1, {"peak": "1000 degC"}), (0, {})], ids=["one-held", "all-cracked"])
+def test_an_answer_says_which_samples_of_a_load_failed(campaign, drivers, tmp_path, monkeypatch, spared, values):
+    drivers(maker=Maker, arm=Arm, kiln=_Silent, gauge=Gauge)
+    monkeypatch.setattr(_Silent, "is_told", False)
+
+    class Looks(Person):
+        def recorded(self, rows, view):
+            for row in rows:
+                if isinstance(row.event, QuestionOpened):
+                    samples = next(s for s, _ in RECORD.fired if len(s) > 1)
+                    self.samples = samples[spared:]
+                    wrong = {**values, "failed_samples": "line-0099=it cracked"}
+                    self.ask(view.campaign, "answer", question="Q1", answer="done", values=wrong)
+                    told = "; ".join(f"{s}=it cracked" for s in self.samples)
+                    self.ask(
+                        view.campaign, "answer", question="Q1", answer="done", values={**values, "failed_samples": told}
+                    )
+            super().recorded(rows, view)
+
+    person = Looks(tmp_path / "home")
+    alike = ("space.parameters.temperature.values=[1000, 1000.5]", "protocol[2].together.wait=24 h")
+    end, state, _ = run(campaign, tmp_path / "home", *alike, "stop.experiments=3", hooks=person, steer=stays)
+    assert end[0] == "done"
+    refused, taken = person.outcomes()
+    assert refused[0] == "refused" and "'line-0099' is no sample of the command" in refused[1]
+    assert taken == ("done", "Q1 answered: done")
+    for record in state.experiments.values():
+        gone = record.sample in person.samples
+        assert (record.state, RECORD.at[record.sample]) == (("failed", "bin") if gone else ("done", "shelf"))
+        assert not gone or record.reason == "kiln.fire: it cracked"
+    assert len([t for t in state.history().trials if t.state == "failed"]) == len(
+        person.samples
+    )  # it teaches the planner

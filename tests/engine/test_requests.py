@@ -8,8 +8,10 @@ import pytest
 from enginekit import CAMPAIGN, Gauge, Press, run, settled
 from personkit import HERE, Person, SlowPress, on, stays
 
+from sdl.driver import FieldSpec
 from sdl.engine import requests
-from sdl.errors import LedgerError
+from sdl.engine.questions import read_done
+from sdl.errors import InputError, LedgerError
 from sdl.ledger import (
     CampaignPaused,
     CampaignResumed,
@@ -117,7 +119,7 @@ def test_an_answer_with_values_gives_the_outcome(write, home, drivers):
     assert state.experiments[1].outcomes["size"].value == pytest.approx(12000)
     assert state.experiments[1].outcomes["size"].uncertainty == pytest.approx(50)
     (question,) = _events(rows, QuestionOpened)
-    assert [f["name"] for f in question.fields] == ["size", "size_uncertainty"]
+    assert [f["name"] for f in question.fields] == ["size", "size_uncertainty", "failed_samples"]
     assert question.fields[0]["unit"] == "mm"
     assert question.answers == ["done", "did-not-happen", "discard", "abort"]
     assert question.expires > question.asked
@@ -160,20 +162,16 @@ def test_an_answer_that_does_not_fit_is_refused_and_the_question_stays(campaign,
     ],
 )
 def test_values_are_checked_by_unit_and_type(values, said):
-    from sdl.driver import FieldSpec, Form
-
-    form = Form("t", "", (FieldSpec("size", unit="mm"), FieldSpec("size_uncertainty", unit="mm")))
-    with pytest.raises(requests.InputError, match=said):
-        requests._typed(form, values)
+    fields = (FieldSpec("size", unit="mm"), FieldSpec("size_uncertainty", unit="mm"))
+    with pytest.raises(InputError, match=said):
+        read_done(fields, values, ())
 
 
 def test_values_outside_limits_are_refused():
-    from sdl.driver import FieldSpec, Form
-
-    form = Form("t", "", (FieldSpec("size", unit="mm", lower=0, upper=20),))
-    with pytest.raises(requests.InputError, match=r"30 mm is outside the limits \[0, 20\] mm"):
-        requests._typed(form, {"size": "3 cm"})
-    assert requests._typed(form, {"size": "1.5 cm"}) == {"size": 15.0}
+    fields = (FieldSpec("size", unit="mm", lower=0, upper=20),)
+    with pytest.raises(InputError, match=r"30 mm is outside the limits \[0, 20\] mm"):
+        read_done(fields, {"size": "3 cm"}, ())
+    assert read_done(fields, {"size": "1.5 cm"}, ())[0] == {"size": 15.0}
 
 
 def test_two_answers_at_once_the_first_wins_and_the_other_is_told(campaign, home, lab):
@@ -537,9 +535,9 @@ def test_an_inbox_that_cannot_be_read_is_said_once_and_ends_nothing(campaign, ho
 
 def test_the_inbox_knows_no_other_requests(home):
     ledger = Ledger(home)
-    with pytest.raises(requests.InputError, match="'explode' cannot be asked"):
+    with pytest.raises(InputError, match="'explode' cannot be asked"):
         Inbox(ledger).put("x", "ann", "explode", {})
-    with pytest.raises(requests.InputError, match="no request 7"):
+    with pytest.raises(InputError, match="no request 7"):
         Inbox(ledger).one(7)
     ledger.close()
 

@@ -11,8 +11,8 @@ from enginekit import CAMPAIGN, Behaviour, Diary, Gauge, Press, run, settled
 from sdl.clock.shared import SharedVirtualClock
 from sdl.driver import Reconciled, SafeReport
 from sdl.engine import Hooks, InlineWorker, open_session
-from sdl.errors import ClockError, InstrumentFault
-from sdl.ledger import CommandIntended, Ledger
+from sdl.errors import ClockError, InstrumentFault, InstrumentRefused
+from sdl.ledger import CommandIntended, CommandSettled, Ledger
 from sdl.preflight import check
 from sdl.world.process import WorldServer
 
@@ -224,3 +224,98 @@ def test_a_world_that_dies_is_said_and_nothing_hangs(tmp_path):
     finally:
         server.close()
         serving.join()
+
+
+def _stubborn(executed, finished):
+    """Return a press that goes on whatever is asked of it, as its world does: it ends so many real seconds after it began."""
+
+    class Stubborn(Press):
+        behaviour = Behaviour()
+
+        async def perform(self, action, ctx, arguments):
+            executed.append(ctx.command.id)
+            return await super().perform(action, ctx, arguments)
+
+        async def abort(self, command):
+            return False
+
+        async def reconcile(self, command):
+            assert command.id in executed
+            return Reconciled("done", {}, started=0.0, finished=3600.0) if finished else Reconciled("unknown")
+
+    return Stubborn
+
+
+class AbortSoon(Diary):
+    """Aborts as soon as the first command is about to be sent."""
+
+    engine = None
+
+    def recorded(self, rows, view):
+        if any(isinstance(r.event, CommandIntended) for r in rows):
+            asyncio.get_running_loop().call_later(0.05, self.engine.begin_abort)
+
+
+def _aborted(file, home, *options):
+    hook = AbortSoon()
+    found = run(file, home, *options, hooks=hook, steer=lambda e: setattr(hook, "engine", e))
+    return hook, *found
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["the-instrument-knows", "nobody-knows"])
+def test_what_did_not_stop_stays_open_and_the_process_ends_all_the_same(drivers, write, tmp_path, monkeypatch, known):
+    monkeypatch.setattr("sdl.engine.leaving.LEAVE_AFTER", 0.1)
+    executed: list[str] = []
+    drivers(press=_stubborn(executed, known), gauge=Gauge)
+    file = write("pellets.yaml", CAMPAIGN)
+    slow = ("concurrency=1", "stop.experiments=2", "lab.clock={type: scaled, factor: 1}")
+    hook, end, state, rows = _aborted(file, tmp_path / "home", *slow)
+    assert end == ("stopped", "aborted")
+    assert settled(rows) == []  # neither aborted nor failed: nobody has seen its end
+    assert [c.intended.command for c in state.open_commands()] == executed
+    assert any("press.press of experiment 1 did not stop and goes on" in line for line in hook.lines)
+
+    _, end, state, rows = _aborted(file, tmp_path / "home", *slow)
+    assert settled(rows)[0] == ("succeeded" if known else "unknown")
+    assert executed.count(executed[0]) == 1  # and it was not sent a second time
+    if not known:
+        assert [q.command for q in state.open_questions()] == executed[:1]
+        assert len(executed) == 1  # its instrument is held
+
+
+def test_in_virtual_time_an_abort_waits_for_what_does_not_stop(drivers, write, tmp_path):
+    executed: list[str] = []
+    drivers(press=_stubborn(executed, finished=True), gauge=Gauge)
+
+    class AbortAtOnce(AbortSoon):
+        def recorded(self, rows, view):
+            if any(isinstance(r.event, CommandIntended) for r in rows):
+                asyncio.get_running_loop().call_soon(self.engine.begin_abort)
+
+    hook = AbortAtOnce()
+    file = write("pellets.yaml", CAMPAIGN)
+    end, state, rows = run(
+        file, tmp_path / "home", "concurrency=1", hooks=hook, steer=lambda e: setattr(hook, "engine", e)
+    )
+    assert end == ("stopped", "aborted")
+    assert settled(rows) == ["succeeded"]  # the hour of the press is over, and its result is kept
+    assert state.experiments[1].state == "running"
+
+
+def test_a_refusal_says_nothing_of_the_specimen(drivers, write, tmp_path):
+    class Busy(Press):
+        behaviour = Behaviour()
+
+        async def perform(self, action, ctx, arguments):
+            if ctx.command.experiment == 2:
+                raise InstrumentRefused("press is busy: somebody uses it at its panel")
+            return await super().perform(action, ctx, arguments)
+
+    drivers(press=Busy, gauge=Gauge)
+    end, state, rows = run(write("pellets.yaml", CAMPAIGN), tmp_path / "home")
+    assert end[0] == "done"
+    assert [e.state for e in state.experiments.values()] == ["done", "aborted", "done", "done", "done"]
+    assert state.experiments[2].reason == "press.press: press is busy: somebody uses it at its panel"
+    assert 2 not in {t.number for t in state.history().trials}
+    refused = [r.event for r in rows if isinstance(r.event, CommandSettled) and r.event.refused]
+    assert [(e.status, e.started) for e in refused] == [("failed", None)]

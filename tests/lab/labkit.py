@@ -214,10 +214,11 @@ async def served(
     tokens: Tokens | None = None,
     in_memory: bool = False,
     port: int = 0,
+    log_url: Any = None,
 ) -> AsyncIterator[Served]:
     """Serve the lab within this process."""
     folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  a test's own folder
-    log = MemoryLog() if in_memory else SqlLog(f"sqlite:///{folder / 'commands.db'}")
+    log = MemoryLog() if in_memory else SqlLog(log_url or f"sqlite:///{folder / 'commands.db'}")
     world = World(1, folder / "world.jsonl")
     server = LabServer(plan or plan_of(), clock or RealClock(), ArtefactStore(str(folder / "artefacts")), log, world)
     await server.open()
@@ -301,12 +302,14 @@ async def standing(url: str, id_: str) -> dict[str, Any]:
 
 def main() -> None:
     """Serve."""
-    from sdl.lab.serving import Door, serve
+    from sdl.lab.serving import LOG, Door, serve
+    from sdl.ledger.place import url_of
 
     folder, port, clock, factor, world = sys.argv[1:]
     settings = ClockSettings(clock, float(factor))
     plan = plan_of(settings, {"seed": 1, **({"server": world} if world else {})})
-    sys.exit(asyncio.run(serve(plan, Path(folder), Door("127.0.0.1", int(port), None), lambda t: print(t, flush=True))))
+    door, log_url = Door("127.0.0.1", int(port), None), url_of(Path(folder), LOG)
+    sys.exit(asyncio.run(serve(plan, Path(folder), door, lambda t: print(t, flush=True), log_url)))
 
 
 if __name__ == "__main__":

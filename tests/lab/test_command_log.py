@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from labkit import command
+from sqlalchemy.exc import OperationalError
 
 from sdl.artefacts import ArtefactRef
 from sdl.driver import Command, Reply
@@ -29,12 +31,33 @@ REPLY = Reply(
 )
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request, tmp_path):
-    made = MemoryLog() if request.param == "memory" else SqlLog(f"sqlite:///{tmp_path / 'c.db'}")
+@pytest.fixture
+def url(request, tmp_path):
+    """Where a log may be kept: in a file, or in a PostgreSQL."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'c.db'}"
+        return
+    postgres = request.getfixturevalue("postgres")
+    made = postgres.database()
     yield made
-    if isinstance(made, SqlLog):
-        made.close()
+    postgres.drop(made)
+
+
+ON_BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+on_both = pytest.mark.parametrize("url", ON_BOTH, indirect=True)
+
+
+@pytest.fixture(params=["memory", *ON_BOTH])
+def log(request, tmp_path):
+    if request.param == "memory":
+        yield MemoryLog()
+        return
+    database = None if request.param == "sqlite" else request.getfixturevalue("postgres").database()
+    made = SqlLog(database or f"sqlite:///{tmp_path / 'c.db'}")
+    yield made
+    made.close()
+    if database is not None:
+        request.getfixturevalue("postgres").drop(database)
 
 
 def test_a_command_goes_its_way(log: CommandLog):
@@ -80,8 +103,8 @@ def test_arguments_that_are_no_json_are_refused(log: CommandLog):
     assert log.unfinished() == []
 
 
-def test_everything_is_there_again(tmp_path):
-    url = f"sqlite:///{tmp_path / 'c.db'}"
+@on_both
+def test_everything_is_there_again(url):
     log = SqlLog(url)
     for index, id_ in enumerate("abc"):
         log.accept(command(id_, epoch=2), index == 0, float(index))
@@ -105,8 +128,72 @@ def test_everything_is_there_again(tmp_path):
     again.close()
 
 
-def test_what_people_told_is_kept(tmp_path):
-    url = f"sqlite:///{tmp_path / 'c.db'}"
+def test_what_was_refused_can_never_be_accepted(log: CommandLog):
+    """A command that was withdrawn before it arrived."""
+    late, no = command("a", destination="tray"), Reply("a", "not_started", error="withdrawn before it arrived")
+    log.refused(late, True, no, 4.0)
+    found = log.record("a")
+    assert (found.command, found.state, found.reply, found.started) == (late, "finished", no, None)
+    for again in (log.accept, lambda *rest: log.refused(*rest[:2], no, 5.0)):
+        with pytest.raises(ProtocolError, match="was accepted before"):
+            again(late, True, 5.0)
+    assert log.unfinished() == []
+    log.accept(command("b"), True, 6.0)
+    assert [r.command.id for r in log.records("c")] == ["a", "b"]
+
+
+@on_both
+def test_what_was_refused_is_refused_by_the_next_life(url):
+    log = SqlLog(url)
+    log.refused(command("a", destination="tray"), True, Reply("a", "not_started"), 4.0)
+    log.close()
+    again = SqlLog(url)
+    with pytest.raises(ProtocolError, match="was accepted before"):
+        again.accept(command("a"), True, 5.0)
+    assert again.record("a").status == "not_started"
+    again.close()
+
+
+@on_both
+@pytest.mark.parametrize("is_committed", [False, True], ids=["lost", "committed"])
+def test_a_commit_of_which_nobody_knows_whether_it_took_place_can_be_asked_for_again(url, is_committed, monkeypatch):
+    """The answer to a commit is lost; the sender asks again, another command comes, or it is withdrawn."""
+    log = SqlLog(url)
+    real = log._database.writing
+
+    @contextmanager
+    def doubtful():
+        with real() as connection:
+            yield connection
+            if not is_committed:
+                raise OperationalError("COMMIT", None, Exception("the server closed the connection"))
+        raise OperationalError("COMMIT", None, Exception("the server closed the connection"))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(log._database, "writing", doubtful)
+        for id_ in "ab":
+            with pytest.raises(LedgerError, match="the server closed the connection"):
+                log.accept(command(id_), True, 1.0)
+            assert log.record(id_) is None
+        with pytest.raises(LedgerError):
+            log.raise_epoch("d", "dune", 3)
+    log.accept(command("e"), True, 1.5)
+    log.accept(command("a"), True, 2.0)
+    log.refused(command("b"), True, Reply("b", "not_started"), 2.0)
+    log.raise_epoch("d", "dune", 3)
+    log.close()
+    again = SqlLog(url)
+    assert [(r.command.id, r.state) for r in again.records("c")] == [
+        ("e", "accepted"),
+        ("a", "accepted"),
+        ("b", "finished"),
+    ]
+    assert [(c.id, c.epoch) for c in again.campaigns()] == [("c", 1), ("d", 3)]
+    again.close()
+
+
+@on_both
+def test_what_people_told_is_kept(url):
     log = SqlLog(url)
     for id_, place in (("a", "tray"), ("b", "oven"), ("d", None)):
         log.accept(command(id_, destination=place, samples=("s1", "s2")), False, 1.0)
@@ -157,10 +244,47 @@ def test_a_log_of_another_version_and_a_broken_one_are_refused(tmp_path):
         SqlLog(f"sqlite:///{tmp_path / 'd.db'}")
 
 
+OLD = """
+CREATE TABLE meta ("key" VARCHAR(20) NOT NULL, value VARCHAR(200) NOT NULL, PRIMARY KEY ("key"));
+CREATE TABLE campaigns (id VARCHAR(150) NOT NULL, position INTEGER NOT NULL, name VARCHAR(100) NOT NULL,
+    epoch INTEGER NOT NULL, PRIMARY KEY (id));
+CREATE TABLE commands (id VARCHAR(100) NOT NULL, position INTEGER NOT NULL, campaign VARCHAR(150) NOT NULL,
+    epoch INTEGER NOT NULL, digest VARCHAR(64) NOT NULL, experiment INTEGER NOT NULL, step INTEGER NOT NULL,
+    instrument VARCHAR(100) NOT NULL, action VARCHAR(100) NOT NULL, arguments TEXT NOT NULL, samples TEXT NOT NULL,
+    destination VARCHAR(100), occurrence INTEGER NOT NULL, begins_sample BOOLEAN NOT NULL, state VARCHAR(10) NOT NULL,
+    reply TEXT, answer VARCHAR(20), accepted FLOAT NOT NULL, started FLOAT, finished FLOAT, PRIMARY KEY (id),
+    UNIQUE (position));
+CREATE INDEX ix_commands_campaign ON commands (campaign);
+CREATE INDEX ix_commands_state ON commands (state);
+CREATE TABLE cleared (sample VARCHAR(150) NOT NULL, "after" INTEGER NOT NULL, PRIMARY KEY (sample));
+INSERT INTO meta VALUES ('schema', '1'), ('id', 'kept');
+INSERT INTO campaigns VALUES ('c', 1, 'sea', 2);
+INSERT INTO commands VALUES ('a', 1, 'c', 2, 'd', 1, 0, 'oven', 'fire', '{"hold":1.5}', '["s1"]', NULL, 0, 1, 'started',
+    NULL, NULL, 1.0, 2.0, NULL);
+"""
+"""A log as it was written before there were logs in a PostgreSQL."""
+
+
+def test_a_log_in_a_file_of_before_goes_on(tmp_path):
+    with sqlite3.connect(tmp_path / "c.db") as old:
+        old.executescript(OLD)
+    log = SqlLog(f"sqlite:///{tmp_path / 'c.db'}")
+    assert (log.id, list(log.campaigns())) == ("kept", [KnownCampaign("c", "sea", 2)])
+    (found,) = log.unfinished()
+    assert (found.command.arguments, found.state, found.started) == ({"hold": 1.5}, "started", 2.0)
+    log.finished(REPLY, 3.0)
+    log.accept(command("b", epoch=2), True, 4.0)
+    log.close()
+    again = SqlLog(f"sqlite:///{tmp_path / 'c.db'}")
+    assert [(r.command.id, r.state) for r in again.records("c")] == [("a", "finished"), ("b", "accepted")]
+    again.close()
+
+
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53)
 WORDS = st.text(st.characters(codec="utf-8"), max_size=20)
 
 
+@settings(deadline=None)
 @given(
     arguments=st.dictionaries(WORDS, NUMBERS | WORDS | st.booleans(), max_size=5),
     samples=st.lists(WORDS, max_size=3),

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,7 +31,15 @@ from sdl.driver import (
     Unit,
     action,
 )
-from sdl.errors import DriverError, InstrumentFault, LedgerError, NameInUseError, OutcomeUnknown, ProtocolError
+from sdl.errors import (
+    DriverError,
+    InstrumentFault,
+    InstrumentRefused,
+    LedgerError,
+    NameInUseError,
+    OutcomeUnknown,
+    ProtocolError,
+)
 from sdl.lab import EmbeddedLab, InstrumentPlan, LabPlan
 from sdl.lab.queue import InstrumentQueue
 
@@ -341,6 +349,7 @@ def test_arguments_outside_their_limits_move_nothing() -> None:
     reply = run(lab, ask(command(seconds=1001.0)))[0]
     assert reply.status == "failed"
     assert "outside the limits [0, 1000] s" in reply.error
+    assert reply.refused
     assert reply.started is None
     assert lab.clock.now() == 0.0
 
@@ -457,7 +466,7 @@ def test_what_cannot_be_stopped_goes_on() -> None:
 
     found = run(make(box=Stubborn, other=Raising), ask(command(1)), ask(command(2, instrument="other")), stop)
     assert (found[0].status, found[0].finished) == ("succeeded", 10.0)
-    assert (found[1].status, found[1].finished) == ("aborted", 5.0), "a simulation can always be stopped"
+    assert (found[1].status, found[1].finished) == ("succeeded", 10.0), "a simulation goes on as well as a real one"
 
 
 def test_cancelling_the_caller_frees_the_instrument() -> None:
@@ -724,3 +733,61 @@ def test_truth() -> None:
 def test_the_plan_knows_what_is_real() -> None:
     assert plan_of(box=Box).is_simulated
     assert not plan_of(box=Box, other=RealBox).is_simulated
+
+
+# --- refusals and places ---------------------------------------------------------------------------------------------
+
+
+def placed(**capacities: int) -> EmbeddedLab:
+    """A lab whose box works at the place `oven`."""
+    plan = plan_of(box=Box)
+    box = replace(plan.instruments["box"], place="oven")
+    places = {"bench": 1, "oven": 1, **capacities}
+    return EmbeddedLab(replace(plan, instruments={"box": box}, places=places), VirtualClock(0.0), store, None)
+
+
+def to(place: str, cmd: Command) -> Command:
+    return replace(cmd, destination=place)
+
+
+def test_a_sample_that_is_elsewhere_is_refused_before_anything_happens() -> None:
+    lab = placed()
+    lab.locate({"s1": ["bench"]})
+    reply = run(lab, ask(command(1)))[0]
+    assert (reply.status, reply.refused, reply.started) == ("failed", True, None)
+    assert reply.error == "box works at 'oven', but sample 's1' is at 'bench'; move it there first"
+
+
+@pytest.mark.parametrize(("error", "made"), [(InstrumentRefused("busy"), False), (InstrumentFault("jammed"), True)])
+def test_what_was_refused_is_not_half_made(error: Exception, made: bool) -> None:
+    lab = placed()
+
+    async def first(lab: EmbeddedLab) -> Any:
+        box_of(lab).then = raising(error)
+        return await lab.execute(to("bench", command(1)), begins_sample=True)
+
+    reply = run(lab, first)[0]
+    assert (reply.status, reply.refused, reply.started is None) == ("failed", not made, not made)
+    assert lab.places.where("s1") == ("bench" if made else None)
+    assert lab.places.held("bench") == (("s1",) if made else ())
+
+
+@pytest.mark.parametrize(
+    ("answer", "held"),
+    [(Reconciled("not_started"), ()), (Reconciled("done", {"value": 1.0}, started=0.0, finished=1.0), ("s1",))],
+    ids=["never-began", "done"],
+)
+def test_room_for_what_was_to_be_made_is_free_where_it_never_began(answer: Reconciled, held: tuple[str, ...]) -> None:
+    lab = placed()
+    making = to("bench", command(1))
+    lab.reserve([(making.id, "box")])
+    lab.locate({"s1": ["bench"]}, coming=["s1"])
+    assert lab.places.where("s1") is None
+    assert lab.places.held("bench") == ("s1",)
+
+    async def settle(lab: EmbeddedLab) -> Any:
+        box_of(lab).answers.append(answer)
+        return await lab.reconcile(making)
+
+    run(lab, settle)
+    assert lab.places.held("bench") == held

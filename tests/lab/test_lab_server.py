@@ -37,7 +37,7 @@ def test_a_command_and_its_raw_data_come_over(tmp_path):
 
 
 def test_the_campaign_is_told_once_when_a_command_began(tmp_path, monkeypatch):
-    monkeypatch.setattr("sdl.lab.client._FIRST_WAIT", 0.05)
+    monkeypatch.setattr("sdl.lab.client.FIRST_WAIT", 0.05)
 
     async def main():
         async with served(tmp_path, clock=RealClock(1000.0)) as lab:
@@ -143,12 +143,12 @@ def test_each_campaign_withdraws_and_aborts_its_own(tmp_path):
             one, two = await lab.client("one"), await lab.client("two")
             firing = asyncio.create_task(one.execute(command("1a", with_={"hold": 600.0}), True))
             await until(lambda: "1a" in effects(tmp_path))
-            waiting = [asyncio.create_task(c.execute(command(f"{c._name}b"), True)) for c in (one, two)]
-            await until(lambda: len(lab.server.log.unfinished()) == 3)
             await two.abort()
             reports = await two.safe_state()
             assert not reports["oven"].confirmed
             assert "left alone: at work for another campaign" in reports["oven"].message
+            waiting = [asyncio.create_task(c.execute(command(f"{c._name}b"), True)) for c in (one, two)]
+            await until(lambda: len(lab.server.log.unfinished()) == 3)
             assert not firing.done()
             one.withdraw()
             withdrawn = await waiting[0]
@@ -229,7 +229,7 @@ def test_a_question_waits_for_the_campaign_to_come_back(tmp_path):
             dead = await lab.client(epoch=1)
             asking = asyncio.create_task(dead.execute(command("q", "person", "tell"), True))
             dead.put_questions_to(lambda form: asyncio.sleep(3600))
-            await until(lambda: "q" in lab.server._jobs and lab.server._jobs["q"].question is not None)
+            await until(lambda: "q" in lab.server.work.jobs and lab.server.work.jobs["q"].question is not None)
             asking.cancel()
             back = await lab.client(epoch=2)
             back.put_questions_to(ask)
@@ -341,7 +341,7 @@ def test_a_lab_that_is_stopped_begins_nothing_before_its_release(tmp_path, monke
             assert (await client.execute(command("h"), True)).status == "succeeded"
             await client.close()
         async with served(tmp_path) as lab:
-            assert lab.server.stopped is None
+            assert lab.server.stopping.stopped is None
             client = await lab.client()
             with monkeypatch.context() as broken:
                 broken.setattr(lab.server.log, "set_stop", _full)
@@ -362,7 +362,7 @@ def test_a_command_withdrawn_in_the_moment_of_its_arrival_is_answered(tmp_path):
             client = await lab.client()
             lab.server.submit(replace(command("f"), campaign="c.id"), True)
             assert lab.server.withdraw("c.id", 1) == 1  # nothing came in between
-            assert (await lab.server.news("f", 20.0)).reply.status == "not_started"
+            assert (await lab.server.work.news("f", 20.0)).reply.status == "not_started"
             assert lab.server.idle.is_set()
             assert effects(tmp_path) == []
             await client.close()
@@ -383,9 +383,9 @@ def test_what_an_earlier_life_accepted_does_not_begin_in_a_lab_that_is_stopped(t
                 firing.cancel()
             await client.close()
         async with served(tmp_path) as lab:  # nobody has asked for the second one yet
-            await lab.server.all_safe("token t")
+            await lab.server.stopping.stop("token t")
             assert lab.server.log.record("g").reply.status == "not_started"
-            lab.server.release("token t")
+            lab.server.stopping.release("token t")
             client = await lab.client(epoch=2)
             assert await client.reconcile(command("g", samples=("g",), experiment=2)) is None
             assert effects(tmp_path) == ["f"]
@@ -503,7 +503,7 @@ def test_raw_data_with_another_hash_do_not_count(tmp_path):
 
 
 def test_a_result_is_kept_until_the_disk_takes_it(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("sdl.lab.server._AGAIN", 0.01)
+    monkeypatch.setattr("sdl.lab.work._AGAIN", 0.01)
 
     async def main():
         async with served(tmp_path) as lab:
@@ -528,7 +528,7 @@ def test_a_result_is_kept_until_the_disk_takes_it(tmp_path, monkeypatch, caplog)
 
 def test_what_cannot_be_written_down_as_started_waits_for_the_disk_at_its_instrument(tmp_path, monkeypatch, caplog):
     """Nothing moves before it stands in the log, and nobody need ask for it again once it can be written."""
-    monkeypatch.setattr("sdl.lab.embedded._AGAIN", 0.01)
+    monkeypatch.setattr("sdl.lab.driving.AGAIN", 0.01)
 
     async def main():
         async with served(tmp_path) as lab:
@@ -658,8 +658,8 @@ def test_a_person_says_what_became_of_a_move_and_the_instrument_goes_on(tmp_path
             assert lab.server.lab.places.held("shelf") == lab.server.lab.places.held("tray") == ("s1",)
             client = await lab.client(epoch=2)
             waiting = asyncio.create_task(client.reconcile(move("d", "tray", "s2")))
-            await until(lambda: "d" in lab.server._jobs)
-            assert lab.server.standing("d").state == "accepted"
+            await until(lambda: "d" in lab.server.work.jobs)
+            assert lab.server.work.standing("d").state == "accepted"
             client.answered(move("b", "tray", "s1"), "not_started")
             assert (await waiting).status == "succeeded"
             assert lab.server.lab.places.held("tray") == ("s2",)
@@ -706,7 +706,7 @@ def test_what_may_simply_be_sent_again_keeps_no_instrument(tmp_path):
 
 
 def test_a_command_that_waits_for_room_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("sdl.lab.client._FIRST_WAIT", 0.05)
+    monkeypatch.setattr("sdl.lab.client.FIRST_WAIT", 0.05)
 
     async def main():
         async with served(tmp_path, plan=plan_of(places=PLACES)) as lab:

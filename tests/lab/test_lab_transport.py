@@ -204,7 +204,7 @@ def test_what_waited_when_the_server_died_does_not_begin_after_an_abort(tmp_path
             sent = [asyncio.create_task(client.execute(command("f", with_={"hold": 3.0}), True))]
             await until(lambda: effects(tmp_path) == ["f"])
             sent.append(asyncio.create_task(client.execute(command("g", samples=("s2",), experiment=2), True)))
-            await until(lambda: "g" in client._said_of or lab.server.log.record("g") is not None)
+            await until(lambda: "g" in client._following._said_of or lab.server.log.record("g") is not None)
         client.withdraw()
         with pytest.raises(LabError, match="has not answered for 0 s"):
             await client.abort()

@@ -122,7 +122,7 @@ class StopsLab(Diary):
     def diary(self, text: str) -> None:
         super().diary(text)
         if "experiment 2 begins" in text and self.task is None:
-            self.task = asyncio.ensure_future(self.server.all_safe("token t"))
+            self.task = asyncio.ensure_future(self.server.stopping.stop("token t"))
 
 
 def test_a_campaign_that_meets_a_stopped_lab_ends_without_a_failed_specimen(tmp_path):
@@ -135,7 +135,7 @@ def test_a_campaign_that_meets_a_stopped_lab_ends_without_a_failed_specimen(tmp_
             with pytest.raises(LabError, match="lab 'bench' was stopped by token t"):
                 await run(path, tmp_path / "home")
             assert effects(tmp_path / "lab") == fired
-            lab.server.release("token t")
+            lab.server.stopping.release("token t")
             end, events, _ = await run(path, tmp_path / "home")
             assert end[0] == "done"
             ended = of(events, CampaignEnded)

@@ -1,4 +1,4 @@
-"""Two campaigns, each a process, on one lab server, with ledgers and command log in one PostgreSQL: turns, kills, locks."""
+"""Two campaigns and their lab server, each a process, with ledgers and command log in one database: turns, kills, locks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import textwrap
 import time
 from pathlib import Path
 
-import labkit
+import httpx
 import pytest
-from labkit import effects, served
+from labkit import Process, effects
 from postgreskit import home_in
 
-from sdl.lab.sql_log import SqlLog
 from sdl.ledger import Ledger
 from sdl.ledger.queries import table_of
 from sdl.ledger.verify import verify
@@ -74,11 +73,10 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def databases(postgres):
-    made = [postgres.database(), postgres.database()]
+def database(postgres):
+    made = postgres.database()
     yield made
-    for url in made:
-        postgres.drop(url)
+    postgres.drop(made)
 
 
 def campaign(url: str, home: Path, name: str, count: int) -> subprocess.Popen[str]:
@@ -92,21 +90,24 @@ def campaign(url: str, home: Path, name: str, count: int) -> subprocess.Popen[st
 
 
 async def _turns(folder: Path, ledgers, read, record: dict) -> None:
-    """Let two campaigns work, kill one in the middle, and let both come to their end."""
-    async with served(folder / "lab") as lab:
-        running: dict[str, subprocess.Popen[str]] = {}
-        try:
-            await _work(lab, folder, ledgers, read, record, running)
-        finally:
-            for process in running.values():
-                process.kill()
-                process.wait()
-                process.stdout.close()
+    """Let two campaigns work, kill one in the middle, then the server, and let both come to their end."""
+    running: dict[str, subprocess.Popen[str]] = {}
+    servers = [Process(folder / "lab")]
+    try:
+        await _work(servers, folder, ledgers, read, record, running)
+    finally:
+        for process in running.values():
+            process.kill()
+            process.wait()
+            process.stdout.close()
+        for server in servers:
+            server.__exit__()
 
 
-async def _work(lab, folder: Path, ledgers, read, record: dict, running: dict) -> None:
+async def _work(servers: list[Process], folder: Path, ledgers, read, record: dict, running: dict) -> None:
     homes = {name: home_in(folder / name, ledgers) for name in ("a", "b")}
-    running |= {name: campaign(lab.url, home, name, 140) for name, home in homes.items()}
+    url = servers[0].url
+    running |= {name: campaign(url, home, name, 140) for name, home in homes.items()}
     for process in running.values():
         assert await asyncio.to_thread(process.stdout.readline) == "began\n"
     for process in running.values():
@@ -115,7 +116,7 @@ async def _work(lab, folder: Path, ledgers, read, record: dict, running: dict) -
     def grants() -> list[str]:
         return [
             id_.split(".")[0]
-            for (id_,) in read("SELECT campaign FROM commands WHERE started IS NOT NULL ORDER BY started")
+            for (id_,) in read("SELECT campaign FROM sdl_lab_bench.commands WHERE started IS NOT NULL ORDER BY started")
         ]
 
     def joined() -> list[str]:
@@ -123,7 +124,7 @@ async def _work(lab, folder: Path, ledgers, read, record: dict, running: dict) -
         found = grants()
         return found[max(found.index(n) for n in running) :] if set(found) == set(running) else []
 
-    last = time.monotonic() + 90.0
+    last = time.monotonic() + 240.0
     while len(joined()) < 200:
         assert time.monotonic() < last, f"{len(grants())} grants"
         assert all(p.poll() is None for p in running.values()), f"{joined()} grants"
@@ -133,27 +134,29 @@ async def _work(lab, folder: Path, ledgers, read, record: dict, running: dict) -
     await asyncio.to_thread(running["a"].wait)
     killed = len(grants())
     running["a"].stdout.close()
-    running["a"] = campaign(lab.url, homes["a"], "a", 140)
+    running["a"] = campaign(url, homes["a"], "a", 140)
+    assert await asyncio.to_thread(running["a"].stdout.readline) == "began\n"
     running["a"].stdin.close()
+    while len(grants()) < killed + 8:
+        assert time.monotonic() < last
+        await asyncio.sleep(0.05)
+    servers[0].kill()  # in the middle of a firing, most likely; both campaigns wait for it
+    servers.append(await asyncio.to_thread(Process, folder / "lab", servers[0].port))
     for process in running.values():
         assert await asyncio.to_thread(process.wait, 120) == 0
     record["after"] = grants()[killed:]
-    record["open"] = lab.server.log.unfinished()
-    record["busy"] = lab.server.lab.busy()
+    record["open"] = read("SELECT id FROM sdl_lab_bench.commands WHERE state <> 'finished'")
+    health = await asyncio.to_thread(httpx.get, f"{url}/lab/health", trust_env=False)
+    record["busy"] = health.json()["busy"]
 
 
 @pytest.mark.slow
-def test_two_campaigns_take_turns_and_kills_leave_nothing_behind(tmp_path, databases, postgres, monkeypatch):
-    ledgers, commands = databases
-
-    class Elsewhere(SqlLog):
-        def __init__(self, _: str) -> None:
-            super().__init__(commands.render_as_string(hide_password=False))
-
-    monkeypatch.setattr(labkit, "SqlLog", Elsewhere)
+def test_two_campaigns_take_turns_and_kills_leave_nothing_behind(tmp_path, database, postgres, monkeypatch):
+    monkeypatch.setenv("SDL_LAB_LOG_URL", database.render_as_string(hide_password=False))
+    (tmp_path / "lab").mkdir()
     record: dict = {}
     begun = time.monotonic()
-    asyncio.run(_turns(tmp_path, ledgers, lambda query: postgres.execute(query, commands), record))
+    asyncio.run(_turns(tmp_path, database, lambda query: postgres.execute(query, database), record))
     turns = record["turns"]
     print(json.dumps({"a": turns.count("a"), "b": turns.count("b"), "seconds": round(time.monotonic() - begun, 1)}))
     assert min(turns.count("a"), turns.count("b")) >= 80  # 40 % of 200

@@ -8,9 +8,10 @@ import sys
 import threading
 
 import pytest
+from postgreskit import ONLY_SQLITE
 
 from sdl.errors import LedgerError, NameInUseError
-from sdl.ledger import Ledger
+from sdl.ledger import EpochRaised, Ledger
 
 
 def test_owned_while_held_and_only_then(ledger):
@@ -82,3 +83,62 @@ def test_a_ledger_in_memory_has_no_owners():
         ledger.own("demo")
     assert not ledger.is_owned("demo")
     ledger.close()
+
+
+def test_who_gives_signs_of_life_is_not_followed(ledger):
+    mine = ledger.own("demo")
+    mine.take()
+    os.utime(mine.path, (0, 0))
+    mine.sign()
+    with pytest.raises(NameInUseError, match=f"process {os.getpid()} on .*last sign of life is [0-5] s old"):
+        ledger.own("demo").take_over(60.0)
+    mine.sign()  # and nobody took anything
+
+
+@ONLY_SQLITE  # a database session says something at every query
+def test_who_was_silent_is_followed_and_told_so(ledger):
+    mine, other = ledger.own("demo"), ledger.own("demo")
+    mine.take()
+    os.utime(mine.path, (0, 0))
+    former = other.take_over(60.0)
+    assert former.pid == os.getpid()
+    assert former.silent > 60
+    with pytest.raises(LedgerError, match="was taken over by process"):
+        mine.sign()
+    other.sign()
+    mine.release()  # of the old file, which is nobody's any more
+    assert ledger.is_owned("demo")
+    other.release()
+    assert ledger.own("demo").take_over(60.0) is None  # nobody to follow
+
+
+@ONLY_SQLITE
+def test_of_two_who_follow_only_one_gets_it(ledger):
+    mine = ledger.own("demo")
+    mine.take()
+    os.utime(mine.path, (0, 0))
+    found: list[object] = []
+    followers = [ledger.own("demo") for _ in range(4)]  # kept: whoever forgets a lock lets it go
+
+    def follow(follower) -> None:
+        try:
+            found.append(follower.take_over(60.0))
+        except NameInUseError as error:
+            found.append(str(error))
+
+    threads = [threading.Thread(target=follow, args=(f,)) for f in followers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(not isinstance(f, str) for f in found) == 1, found
+
+
+def test_a_process_of_an_old_epoch_knows_that_it_is_not_its_own_any_more(ledger):
+    ledger.append("demo", 0.0, [EpochRaised(7, 1, "a", {})])
+    ledger.require_mine("demo")
+    second = Ledger(ledger.home)
+    second.append("demo", 0.0, [EpochRaised(8, 2, "b", {})])
+    with pytest.raises(LedgerError, match="its epoch is 8, this process has 7"):
+        ledger.require_mine("demo")
+    second.close()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +248,29 @@ def test_a_campaign_has_one_owner_over_all_homes_of_a_database(ledger, second, p
     ours = ledger.own("demo")
     ours.take()  # nor did the refusal keep the lock of its own home
     ours.release()
+
+
+def test_a_frozen_owner_of_another_home_is_followed_once_it_was_silent(ledger, second, postgres):
+    with owner_in(ledger.home) as process:
+        process.send_signal(signal.SIGSTOP)
+        mine = second.own("demo")
+        with pytest.raises(NameInUseError, match=rf"process {process.pid} on .*last sign of life is \d+ s old"):
+            mine.take_over(60.0)
+        found = []
+
+        def taken() -> bool:
+            with suppress(NameInUseError):
+                found.append(mine.take_over(1.0))
+            return bool(found)
+
+        until(taken)
+        assert found[0].pid == process.pid and found[0].silent >= 1.0
+        assert second.owner("demo")[0] == os.getpid()
+        mine.sign()
+        with pytest.raises(NameInUseError, match=f"process {os.getpid()} on "):
+            second.own("demo").take_over(60.0)
+        mine.release()
+        assert advisory_locks(postgres) == 0
 
 
 def test_no_lock_is_lost_or_left_behind_by_owners_that_are_killed(ledger, second, postgres):

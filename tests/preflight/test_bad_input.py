@@ -63,6 +63,14 @@ ONE = [
     ("terms: {temperature: 1, hold: 10}", "terms: {hod: 1}", "c.yaml:10:35: space.constraints[0].terms.hod: unknown parameter 'hod' (did you mean 'hold'?)"),
     ("terms: {temperature: 1, hold: 10}", "terms: {hold: 1e308, temperature: 1e308}", "too large or too small"),
     ("type: linear", "type: lnear", "c.yaml:10:14: space.constraints[0].type: unknown constraint type 'lnear' (did you mean 'linear'?)"),
+    ("type: linear, terms: {temperature: 1, hold: 10}, at_most: 270", "type: expression, expression: 'temperature * hodl <= 500'", "c.yaml:10:38: space.constraints[0].expression: character 15: unknown parameter 'hodl' (did you mean 'hold'?)"),
+    ("type: linear, terms: {temperature: 1, hold: 10}, at_most: 270", "type: expression, expression: 'temperature * hold <= 500 degC'", "c.yaml:10:38: space.constraints[0].expression: 'temperature * hold <= 500 degC', character 27: 'degC' after a number: numbers stand without units"),
+    ("type: linear, terms: {temperature: 1, hold: 10}, at_most: 270", "type: expression, expression: 'temperature * hold <= 5'", "c.yaml:9:3: space.constraints: found 0 of 1 candidates that satisfy the constraints (temperature * hold <= 5)"),
+    ("type: linear, terms: {temperature: 1, hold: 10}, at_most: 270", "type: expression, expression: 5", "space.constraints[0].expression: must be text, got 5"),
+    ("type: linear, terms: {temperature: 1, hold: 10}, at_most: 270", "type: expression, expresion: 'hold <= 5'", "unknown key 'expresion' (did you mean 'expression'?)"),
+    ("type: linear, terms: {temperature: 1, hold: 10}, at_most: 270", "type: expression, expression: 'if gas == \"neon\" then hold <= 1'", "character 4: 'gas' never is 'neon'; it is one of 'air', 'argon'"),
+    ("type: linear, terms: {temperature: 1, hold: 10}, at_most: 270", "type: count, of: [hold, temprature], at_most: 1", "c.yaml:10:32: space.constraints[0].of[1]: unknown parameter 'temprature' (did you mean 'temperature'?)"),
+    ("type: linear, terms: {temperature: 1, hold: 10}, at_most: 270", "type: count, of: [hold, times], equals: 1", "space.constraints[0]: 'smallest' is missing"),
     # goals
     ("goal: maximize", "goal: maximise", "c.yaml:12:18: objectives.purity.goal: 'maximise' is none of 'maximize', 'minimize', 'match' (did you mean 'maximize'?)"),
     ("goal: maximize", "goal: match", "objectives.purity: 'value' goes with goal: match"),
@@ -123,6 +131,10 @@ ONE = [
     # planner, stop
     ("planner: {type: random}", "planner: {type: randm}", "c.yaml:25:17: planner.type: there is no planner 'randm' (did you mean 'random'?)"),
     ("planner: {type: random}", "planner: {type: random, x: 1}", "c.yaml:25:28: planner.x: unknown key 'x'"),
+    ("planner: {type: random}", "planner: {type: bayes, initial: {type: factorial, levels: 3}}", "c.yaml:25:33: planner.initial: the full factorial has 42 points, the campaign ends after 10 experiments"),
+    ("planner: {type: random}", "planner: {type: design, design: d_optimal, model: quadratic}", "c.yaml:25:33: planner.design: model 'quadratic' has 14 coefficients here and takes as many experiments, got 10"),
+    ("planner: {type: random}", "planner: {type: design, design: latin_hypercube}", "c.yaml:25:33: planner.design: a Latin hypercube cannot be kept with constraints; use maximin or sobol"),
+    ("planner: {type: random}", "planner: {type: design, design: factorail}", "planner.design: 'factorail' is none of 'factorial'"),
     ("planner: {type: random}", "planner: random", "c.yaml:25:10: planner: must be a mapping with a 'type' such as {type: bayes}, got 'random'"),
     ("planner: {type: random}\n", "", "c.yaml:1:1: 'planner' is missing, such as {type: bayes}"),
     ("experiments: 10", "experiments: 0", "c.yaml:26:21: stop.experiments: input should be greater than or equal to 1, got 0"),
@@ -283,6 +295,7 @@ TABLES = [
     ("temperature,hold,gas,times\n150,1,neon,1\n", "p.csv, line 2, column 'gas': 'neon' is none of 'air', 'argon'"),
     ("temperature,hold,gas,times\n150,1,air,1.5\n", "p.csv, line 2, column 'times': 1.5 is not a whole number"),
     ("temperature,hold,gas,times\n150,1,air,1\n250,4,air,1\n", "p.csv, line 3: temperature + 10·hold ≤ 270 is broken (the sum is 290); 1 rows break it"),
+    ("temperature,hold,gas,times\n150,1,air,3\n", "p.csv, line 2: if gas == 'air' then times <= 2 is broken: gas is 'air' or left side 3 > 2; 1 rows break it"),
     ("a;b\n1;2\n", "separated by commas"),
     ("\x00\x01", "a binary file"),
 ]  # fmt: skip
@@ -291,7 +304,8 @@ TABLES = [
 @pytest.mark.parametrize(("table", "said"), TABLES, ids=[s[:30] for _, s in TABLES])
 def test_pools(bench: Any, base: str, table: str, said: str) -> None:
     (bench.folder / "p.csv").write_text(table)
-    found = bench.problems(base.replace("  constraints:", "  candidates: {table: p.csv}\n  constraints:"))
+    further = "  constraints:\n    - {type: expression, expression: \"if gas == 'air' then times <= 2\"}"
+    found = bench.problems(base.replace("  constraints:", f"  candidates: {{table: p.csv}}\n{further}"))
     assert len(found) == 1
     assert found[0].startswith("c.yaml:9:23: space.candidates.table: ")
     assert said in found[0]

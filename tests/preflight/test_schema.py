@@ -88,4 +88,8 @@ def test_quantities_fit(campaign: Any) -> None:
     data = yaml.safe_load((CAMPAIGNS / "electrolyte_sintering.yaml").read_text())
     data["space"]["parameters"]["temperature"]["bounds"] = ["1273 K", 1250]
     data["stop"]["target"]["conductivity"]["at_least"] = "800 uS/cm"
+    data["space"]["constraints"] = [
+        {"type": "expression", "expression": "temperature * hold <= 9000"},
+        {"type": "count", "of": ["li_excess", "hold"], "at_most": 1},
+    ]
     assert campaign.is_valid(data)

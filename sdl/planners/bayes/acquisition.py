@@ -8,6 +8,13 @@ each draw, so nothing is assumed of them.
 
 While it is more likely than not that no point tried is feasible, it is the log probability of feasibility instead
 (`qLogProbabilityOfFeasibility`).
+
+With several objectives the improvement is that of the hypervolume between the Pareto set and a reference point
+(`qLogNoisyExpectedHypervolumeImprovement`, Daulton, Balandat and Bakshy, NeurIPS 2021). The reference point is given with the
+objectives, or follows from the best results by the rule of Ishibuchi et al. (GECCO 2011), a tenth of their range below the
+worst of them. As the cost of hypervolumes grows quickly with the number of objectives, more than four of them are weighed by
+an augmented Chebyshev scalarisation whose weights are drawn anew for each candidate (ParEGO: Knowles, IEEE Transactions on
+Evolutionary Computation 10, 50 (2006); `qLogNParEGO`).
 """
 
 from __future__ import annotations
@@ -18,9 +25,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabilityOfFeasibility
+from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
+from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
+from botorch.acquisition.multi_objective.parego import qLogNParEGO
 from botorch.acquisition.objective import GenericMCObjective
 from botorch.acquisition.utils import prune_inferior_points
 from botorch.sampling import SobolQMCNormalSampler
+from botorch.utils.multi_objective.hypervolume import infer_reference_point
+from botorch.utils.multi_objective.pareto import is_non_dominated
 
 from sdl.planners.bayes.models import joint, tensor
 
@@ -43,34 +55,42 @@ _PRUNING_DRAWS = 512
 _CHUNK = 1024
 IMPROVEMENT = "log noisy expected improvement"
 FEASIBILITY = "log probability of feasibility"
+HYPERVOLUME = "log noisy expected hypervolume improvement"
+SCALARISED = "log noisy expected improvement of a weighted Chebyshev distance"
+MOST_BY_HYPERVOLUME = 4
+"""Objectives up to which hypervolumes are computed, as in Ax."""
 
 
 class Acquisition:
-    """The logarithm of what a candidate is worth, in standardised units of the objective.
+    """The logarithm of what a candidate is worth, in standardised units of the objectives.
 
     Args:
-        models: outcome → model; must hold the objective's, and those of the constraints that can be modelled.
-        objective: name and objective.
+        models: outcome → model; must hold the objectives', and those of the constraints that can be modelled.
+        objectives: name → objective.
         constraints: outcome → bounds.
-        tried: features of the points at which the objective was measured, shape (m, f), at least one.
+        tried: features of the points at which all objectives were measured, shape (m, f), at least one.
         under_way: features of the points under way, shape (p, f).
         seed: of the draws.
         success: the probability that an experiment does not fail, or None where none has failed.
+        order: of the candidate in its round, from 0; weights of a scalarisation differ between candidates.
 
     Attributes:
         name: which acquisition function it is.
         any_feasible: share of draws in which one of the points tried is feasible; None without bounds.
+        reference: with several objectives, the reference point: objective → value in its unit.
+        weights: of the scalarisation: objective → weight; or None.
     """
 
     def __init__(
         self,
         models: Mapping[str, OutcomeModel],
-        objective: tuple[str, Objective],
+        objectives: Mapping[str, Objective],
         constraints: Mapping[str, OutcomeConstraint],
         tried: Array,
         under_way: Array,
         seed: int,
         success: SuccessModel | None,
+        order: int = 0,
     ) -> None:
         names = list(models)
         model = joint(list(models.values()))
@@ -80,33 +100,54 @@ class Acquisition:
             if outcome in models
             for bound in _bounds(names.index(outcome), models[outcome], limits)
         ]
-        merit = GenericMCObjective(_merit(names.index(objective[0]), models[objective[0]], objective[1]))
+        merits = [_merit(names.index(name), models[name], goal) for name, goal in objectives.items()]
         baseline = tensor(tried)
         sampler = SobolQMCNormalSampler(torch.Size([DRAWS]), seed=seed)
         pending = tensor(under_way) if len(under_way) else None
         self.success = success
+        self.reference: dict[str, float] | None = None
+        self.weights: dict[str, float] | None = None
         self.any_feasible = _any_feasible(model, bounds, baseline, seed) if bounds else None
         if self.any_feasible is not None and self.any_feasible < 0.5:
             self.name = FEASIBILITY
             self._function = qLogProbabilityOfFeasibility(model, bounds, sampler, X_pending=pending)
             return
-        self.name = IMPROVEMENT
-        with torch.no_grad():
-            baseline = prune_inferior_points(
-                model,
-                baseline,
-                objective=merit,
-                constraints=bounds or None,
-                sampler=SobolQMCNormalSampler(torch.Size([_PRUNING_DRAWS]), seed=seed),
+        options: dict[str, Any] = {"constraints": bounds or None, "X_pending": pending, "prune_baseline": False}
+        if len(merits) == 1:
+            self.name = IMPROVEMENT
+            one = GenericMCObjective(merits[0])
+            with torch.no_grad():
+                baseline = prune_inferior_points(
+                    model,
+                    baseline,
+                    objective=one,
+                    constraints=bounds or None,
+                    sampler=SobolQMCNormalSampler(torch.Size([_PRUNING_DRAWS]), seed=seed),
+                )
+            self._function = qLogNoisyExpectedImprovement(model, baseline, sampler, objective=one, **options)
+            return
+
+        def all_merits(samples: Tensor, X: Tensor = None) -> Tensor:  # noqa: N803  BoTorch's name
+            return torch.stack([merit(samples, X) for merit in merits], dim=-1)
+
+        several = GenericMCMultiOutputObjective(all_merits)
+        if len(merits) > MOST_BY_HYPERVOLUME:
+            self.name = SCALARISED
+            weights = tensor(np.random.default_rng([seed, order]).dirichlet(np.ones(len(merits))))
+            self.weights = {name: float(w) for name, w in zip(objectives, weights, strict=True)}
+            self._function = qLogNParEGO(
+                model, baseline, scalarization_weights=weights, sampler=sampler, objective=several, **options
             )
-        self._function = qLogNoisyExpectedImprovement(
-            model,
-            baseline,
-            sampler,
-            objective=merit,
-            X_pending=pending,
-            constraints=bounds or None,
-            prune_baseline=False,
+            return
+        self.name = HYPERVOLUME
+        point = _reference_point(models, objectives, several, model, bounds, baseline)
+        self.reference = {
+            name: _of_merit(float(value), models[name], goal)
+            for (name, goal), value in zip(objectives.items(), point, strict=True)
+        }
+        options["prune_baseline"] = True
+        self._function = qLogNoisyExpectedHypervolumeImprovement(
+            model, point, baseline, sampler, objective=several, **options
         )
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -132,20 +173,51 @@ class Acquisition:
 def _merit(column: int, model: OutcomeModel, goal: Objective) -> Callable[..., Tensor]:
     """Return what is to be as large as possible, as a function of draws of standardised outcomes."""
     if goal.value is not None:
-        target = float(model.data.standardised(float(goal.value)))
+        target = float(model.data.scale.standardised(float(goal.value)))
         return lambda samples, X=None: -(samples[..., column] - target).abs()  # noqa: N803  BoTorch's name
     sign = -1.0 if goal.goal == "minimize" else 1.0
     return lambda samples, X=None: sign * samples[..., column]  # noqa: N803
+
+
+def _of_merit(merit: float, model: OutcomeModel, goal: Objective) -> float:
+    """Return the outcome, in its unit, that has a merit; for `match` the one above the number to be matched."""
+    if goal.value is not None:
+        return float(model.data.scale.natural(model.data.scale.standardised(float(goal.value)) - merit))
+    return float(model.data.scale.natural(np.array(-merit if goal.goal == "minimize" else merit)))
+
+
+def _reference_point(
+    models: Mapping[str, OutcomeModel],
+    objectives: Mapping[str, Objective],
+    several: GenericMCMultiOutputObjective,
+    model: Model,
+    bounds: Sequence[Callable[[Tensor], Tensor]],
+    tried: Tensor,
+) -> Tensor:
+    """Return the reference point as merits, shape (objectives,): what is given, the rest from the predicted Pareto set."""
+    with torch.no_grad():
+        predicted = model.posterior(tried).mean
+        merit = several(predicted)
+        feasible = torch.ones(len(tried), dtype=torch.bool)
+        for bound in bounds:
+            feasible &= bound(predicted) <= 0
+    among = merit[feasible] if bool(feasible.any()) else merit
+    point = infer_reference_point(among[is_non_dominated(among)])
+    for i, (name, goal) in enumerate(objectives.items()):
+        if goal.reference is not None:
+            at = tensor(models[name].data.scale.standardised(float(goal.reference))).reshape(1, 1)
+            point[i] = _merit(0, models[name], goal)(at).reshape(())
+    return point
 
 
 def _bounds(column: int, model: OutcomeModel, limits: OutcomeConstraint) -> list[Callable[[Tensor], Tensor]]:
     """Return functions of draws of standardised outcomes that are negative where a bound holds."""
     found: list[Callable[[Tensor], Tensor]] = []
     if limits.at_least is not None:
-        low = float(model.data.standardised(float(limits.at_least)))
+        low = float(model.data.scale.standardised(float(limits.at_least)))
         found.append(lambda samples: low - samples[..., column])
     if limits.at_most is not None:
-        high = float(model.data.standardised(float(limits.at_most)))
+        high = float(model.data.scale.standardised(float(limits.at_most)))
         found.append(lambda samples: samples[..., column] - high)
     return found
 

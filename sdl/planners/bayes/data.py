@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sdl.errors import SpaceError
+from sdl.planners.bayes.scales import Scale, bent, plain
 from sdl.space import Categorical
 
 if TYPE_CHECKING:
@@ -19,14 +20,11 @@ if TYPE_CHECKING:
 
     from sdl.objective import Objective, OutcomeConstraint
     from sdl.planners.base import History, Trial
+    from sdl.planners.bayes.scales import Bend
     from sdl.space import Space
 
     Array = NDArray[np.float64]
 
-_CONSTANT = 1e-12
-"""Relative spread below which outcomes count as all equal: what is left is rounding."""
-_SMALLEST = 1e-150
-"""Spread below which squares vanish in double precision."""
 _VAGUE = 1e3
 """A result whose uncertainty is this many times the spread of all results tells nothing."""
 
@@ -92,8 +90,10 @@ class OutcomeData:
         values: in the outcome's unit, shape (n,).
         uncertainties: standard uncertainties in the outcome's unit, shape (n,), or None where the models do not use
             them.
-        location: what is subtracted from values, in the outcome's unit.
-        scale: by what they are divided then, in the outcome's unit.
+        scale: on which the model sees them.
+        landmarks: numbers that the campaign compares the outcome with, in its unit.
+        excess: standard deviations of a noise of its own that a doubted result has, in the outcome's unit, shape (n,), zero
+            for all others; or None where none is doubted.
     """
 
     name: str
@@ -101,12 +101,39 @@ class OutcomeData:
     features: Array
     values: Array
     uncertainties: Array | None
-    location: float
-    scale: float
+    scale: Scale
+    landmarks: tuple[float, ...] = ()
+    excess: Array | None = None
 
-    def standardised(self, value: Array | float) -> Array | float:
-        """Turn values in the outcome's unit into standardised ones."""
-        return (value - self.location) / self.scale
+    @cached_property
+    def standardised(self) -> Array:
+        """The values on the model's scale, shape (n,)."""
+        return self.scale.standardised(self.values)
+
+    @cached_property
+    def noise(self) -> Array | None:
+        """Known noise variances on the model's scale, shape (n,), or None: by the slope of the scale at each value."""
+        if self.uncertainties is None and self.excess is None:
+            return None
+        known = sum(u**2 for u in (self.uncertainties, self.excess) if u is not None)
+        return np.asarray(known * self.scale.slope(self.values) ** 2)
+
+    @property
+    def doubted(self) -> list[int]:
+        """Numbers of the experiments whose results are believed less."""
+        return [] if self.excess is None else [n for n, e in zip(self.numbers, self.excess, strict=True) if e > 0]
+
+    @property
+    def trusted(self) -> Array:
+        """The values that are not doubted: a scale follows from them alone, else one broken reading could hide all others."""
+        return self.values if self.excess is None else self.values[self.excess == 0]
+
+    def bent(self, bend: Bend) -> OutcomeData | None:
+        """Return the same observations on a bent scale, or None where that bend makes no sense for them."""
+        if bend == "log" and self.values.min() <= 0:
+            return None  # even a doubted result needs a place on the scale
+        scale = bent(plain(self.name, self.trusted, self.landmarks)[0], bend, self.trusted, self.landmarks)
+        return None if scale is None else replace(self, scale=scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +143,7 @@ class Observed:
     Attributes:
         outcomes: outcome → its observations; outcomes that nothing has been observed of are missing.
         results: codes of the experiments with results, shape (k, d), in order of number.
-        has_objective: per row of `results`, whether the objective was measured.
+        has_objective: per row of `results`, whether every objective was measured.
         pending: codes of experiments under way, shape (p, d).
         failed: codes of failed experiments, shape (q, d).
         notes: what was left aside or assumed, one line each.
@@ -133,7 +160,7 @@ class Observed:
 def observe(
     features: FeatureMap,
     history: History,
-    objective: tuple[str, Objective],
+    objectives: Mapping[str, Objective],
     constraints: Mapping[str, OutcomeConstraint],
 ) -> Observed:
     """Read the history; candidates that the space cannot express are skipped, the caller reports them."""
@@ -152,14 +179,14 @@ def observe(
     unused = [t.number for t, _ in rows["failed"] if t.outcomes]
     if unused:
         notes.append(f"outcomes of failed experiments {unused} are not used")
-    names = [objective[0], *(name for name in constraints if name != objective[0])]
     outcomes = {}
-    for name in names:
-        landmarks = _landmarks(name, objective, constraints)
+    for name in dict.fromkeys([*objectives, *constraints]):
+        landmarks = _landmarks(name, objectives, constraints)
         data = _outcome(name, rows["done"], features, landmarks, notes)
         if data is not None:
             outcomes[name] = data
-    measured = set(outcomes[objective[0]].numbers) if objective[0] in outcomes else set()
+    known = [set(outcomes[name].numbers) if name in outcomes else set() for name in objectives]
+    measured: set[int] = set.intersection(*known)
     d = len(space.names)
     stack = {state: np.array([code for _, code in found]).reshape(-1, d) for state, found in rows.items()}
     return Observed(
@@ -173,12 +200,13 @@ def observe(
 
 
 def _landmarks(
-    name: str, objective: tuple[str, Objective], constraints: Mapping[str, OutcomeConstraint]
+    name: str, objectives: Mapping[str, Objective], constraints: Mapping[str, OutcomeConstraint]
 ) -> list[float]:
     """Return the numbers that the campaign compares an outcome with."""
-    found = []
-    if name == objective[0] and objective[1].value is not None:
-        found.append(float(objective[1].value))
+    found: list[float] = []
+    if name in objectives:
+        wanted = objectives[name]
+        found.extend(float(v) for v in (wanted.value, wanted.reference) if v is not None)
     if name in constraints:
         bounds = constraints[name]
         found.extend(float(b) for b in (bounds.at_least, bounds.at_most) if b is not None)
@@ -211,41 +239,22 @@ def _outcome(
         return None
     usable = [u for u in stated if u is not None and math.isfinite(u) and u >= 0]
     y = np.array(values)
-    location, scale, note = _standardisation(name, y, landmarks)
+    scale, note = plain(name, y, landmarks)
     notes.extend(note)
+    most = _VAGUE * scale.spread
     uncertainties = None
     if len(usable) == len(values):
         uncertainties = np.array(usable)
-        vague = [k for k, u in zip(numbers, uncertainties, strict=True) if u > _VAGUE * scale]
+        vague = [k for k, u in zip(numbers, uncertainties, strict=True) if u > most]
         if vague:
             notes.append(
                 f"'{name}': the uncertainties of experiments {vague} exceed {_VAGUE:g} times the spread of all "
                 f"results and are taken as that, which is to say that these results tell nothing"
             )
-            uncertainties = np.minimum(uncertainties, _VAGUE * scale)
+            uncertainties = np.minimum(uncertainties, most)
     elif any(u is not None for u in stated):
         notes.append(
             f"'{name}': {len(usable)} of {len(values)} results have a usable uncertainty; all are left aside and the "
             f"noise is inferred"
         )
-    return OutcomeData(name, tuple(numbers), features(np.array(codes)), y, uncertainties, location, scale)
-
-
-def _standardisation(name: str, y: Array, landmarks: Sequence[float]) -> tuple[float, float, list[str]]:
-    """Return location and scale that make values have mean 0 and standard deviation 1.
-
-    Where all values are equal there is no spread to go by: the distance to the farthest number that the campaign
-    compares the outcome with, else the size of the value itself, else 1, takes its place.
-    """
-    size = float(np.abs(y).max())
-    unit = size if size > 0 else 1.0
-    scaled = y / unit  # so that squares neither overflow nor vanish
-    location = float(scaled.mean()) * unit
-    spread = float(scaled.std(ddof=1)) if len(y) > 1 else 0.0
-    if spread > _CONSTANT and spread * unit > _SMALLEST:
-        return location, spread * unit, []
-    reach = max((abs(mark - location) for mark in landmarks), default=0.0)
-    scale = max(reach if reach > 0 else unit, _SMALLEST)
-    if len(y) > 1:
-        return location, scale, [f"'{name}': all {len(y)} results are equal; a spread of {scale:g} is assumed"]
-    return location, scale, [f"'{name}': one result; a spread of {scale:g} is assumed"]
+    return OutcomeData(name, tuple(numbers), features(np.array(codes)), y, uncertainties, scale, tuple(landmarks))

@@ -1,20 +1,20 @@
 """Feasible moves in a space without a pool: samples, perturbations and repairs that keep every constraint.
 
 Linear constraints hold on the natural scale; along the unit coordinates of a logarithmic parameter they are curved.
-The feasible set of the continuous part is convex on the natural scale, so a step that leads out of it is shortened
-along the straight line there.
+What they leave of the continuous part is convex on the natural scale, so a step that leads out of it is shortened
+along the straight line there; where expressions make it less than convex, only points that were tested are kept.
 """
 
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sdl.space import Continuous
-from sdl.space.sampling import sobol, uniform
+from sdl.space.sampling import drawn_directly, sobol, uniform
+from sdl.space.walking import Walker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,22 +25,28 @@ if TYPE_CHECKING:
 
 TOLERANCE = 5e-7
 """Half of what `sdl.space` forgives, so that no proposal stands at the edge of being refused."""
-_SEEDS = 32
-_WALKERS = 128
+_SEEDS = 64
+_THIN = 4
+"""Steps per dimension with which samples spread out from the seeds."""
+_JOINS = 0.1
+"""Share of its range with which a component joins (chosen: the ascent that follows finds the right amount)."""
 _REPAIRS = 4
 _BISECTIONS = 40
 _MOST_LEVELS = 12
 
 
 class Region:
-    """The feasible region of a space without a pool."""
+    """The feasible region of a space without a pool.
+
+    What moves together depends on the components that are there: points are dealt with in groups that share them.
+    """
 
     def __init__(self, space: Space) -> None:
         self.space = space
         self.parameters = list(space.parameters.values())
         self.continuous = np.array([isinstance(p, Continuous) for p in self.parameters], dtype=bool)
         self.a, self.lower, self.upper = space.constraint_matrix()
-        equal = np.array([c.is_equality for c in space.constraints], dtype=bool)
+        equal = np.array([c.is_equality for c in space.linear], dtype=bool)
         # parameters that only move together, along directions in which no equality changes
         self.tied = self.continuous & (self.a[equal] != 0).any(axis=0)
         self.loose = self.continuous & ~self.tied
@@ -50,15 +56,30 @@ class Region:
             [float(len(p.values) - 1) if p.type == "categorical" else p.upper for p in self.parameters]
         )
         self.span = self.high - self.low
+        self.least = np.maximum(self.low, space.smallest_amounts)
+        """Lower bounds of what is there: those of the parameters, or the smallest amounts of components."""
+        self._bases: dict[bytes, Array] = {}
 
-    @cached_property
-    def basis(self) -> Array:
-        """Directions of the tied parameters, in units of their spans, that keep all equalities; shape (tied, k)."""
-        rows = self.a[np.ix_(self.equal, self.tied)] * self.span[self.tied]
-        _, s, vt = np.linalg.svd(rows)
-        rank = int((s > 1e-12 * max(s.max(initial=0.0), 1e-300)).sum())
-        directions: Array = vt[rank:].T
-        return directions
+    def moving(self, code: Array) -> NDArray[np.bool_]:
+        """Tell per parameter of a code, shape (d,), whether it moves: continuous, and no component that is left out."""
+        return np.asarray(self.continuous & ~self.space.left_out(code))
+
+    def _alike(self, codes: Array) -> list[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
+        """Return rows of codes, shape (n, d), that have the same components, and which tied parameters move in them."""
+        if not self.space.counts:
+            return [(np.arange(len(codes)), self.tied)]
+        patterns, which = np.unique(self.space.left_out(codes), axis=0, return_inverse=True)
+        return [(np.flatnonzero(which.ravel() == k), self.tied & ~off) for k, off in enumerate(patterns)]
+
+    def _basis(self, tied: NDArray[np.bool_]) -> Array:
+        """Return directions of tied parameters, in units of their spans, that keep all equalities; shape (tied, k)."""
+        key = tied.tobytes()
+        if key not in self._bases:
+            rows = self.a[np.ix_(self.equal, tied)] * self.span[tied]
+            _, s, vt = np.linalg.svd(rows)
+            rank = int((s > 1e-12 * max(s.max(initial=0.0), 1e-300)).sum())
+            self._bases[key] = vt[rank:].T
+        return self._bases[key]
 
     def inside(self, codes: Array) -> NDArray[np.bool_]:
         """Tell per row of codes, shape (n, d), whether it lies within bounds and constraints."""
@@ -72,62 +93,24 @@ class Region:
         Raises:
             SpaceError: nothing feasible was found.
         """
-        size = 1 << max(3, (n - 1).bit_length())
         if not self.space.constraints or self.space.is_simplex:
-            return sobol(self.space, size, seed)[:n]
+            return sobol(self.space, 1 << max(3, (n - 1).bit_length()), seed)[:n]
         rng = np.random.default_rng(seed)
-        if not self.tied.any():
-            codes = self.space.from_unit(rng.random((8 * size, len(self.parameters))))
-            codes = codes[self.inside(codes)]
-            if len(codes) >= n // 4:
-                return codes[:n]
         seeds = uniform(self.space, _SEEDS, rng)
-        return self._walk(seeds, n, rng)
-
-    def _walk(self, seeds: Array, n: int, rng: np.random.Generator) -> Array:
-        """Spread out from feasible seeds by hit-and-run (Smith 1984), all walkers at once; levels stay as they are."""
-        x = np.tile(seeds, (-(-_WALKERS // len(seeds)), 1))
-        found = [seeds]
-        thin = 2 * max(1, int(self.continuous.sum()))
-        while sum(len(f) for f in found) < n and self.continuous.any():
-            for _ in range(thin):
-                direction = self._directions(len(x), rng)
-                first, last = self._reach(x, direction)
-                x = x + direction * (first + (last - first) * rng.random(len(x)))[:, None]
-                x[:, self.continuous] = np.clip(
-                    x[:, self.continuous], self.low[self.continuous], self.high[self.continuous]
-                )
-            found.append(x[self.inside(x)])
-            if not len(found[-1]):
-                break
-        return np.concatenate(found)[:n]
-
-    def _directions(self, n: int, rng: np.random.Generator) -> Array:
-        direction = np.zeros((n, len(self.parameters)))
-        direction[:, self.loose] = rng.normal(size=(n, int(self.loose.sum()))) * self.span[self.loose]
-        if self.basis.shape[1]:
-            direction[:, self.tied] = (rng.normal(size=(n, self.basis.shape[1])) @ self.basis.T) * self.span[self.tied]
-        return direction
-
-    def _reach(self, x: Array, direction: Array) -> tuple[Array, Array]:
-        """Return how far each row may go backwards and forwards along its direction; two arrays of shape (n,)."""
-        rows = np.vstack([self.a[~self.equal], np.eye(x.shape[1])[self.continuous]])
-        low = np.concatenate([self.lower[~self.equal], self.low[self.continuous]])
-        high = np.concatenate([self.upper[~self.equal], self.high[self.continuous]])
-        here, slope = x @ rows.T, direction @ rows.T
-        flat = np.abs(slope) <= 1e-14 * np.abs(direction).max(axis=1, keepdims=True) * np.abs(rows).max(axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            one, two = (low - here) / slope, (high - here) / slope
-        first = np.where(flat, -np.inf, np.minimum(one, two)).max(axis=1)
-        last = np.where(flat, np.inf, np.maximum(one, two)).min(axis=1)
-        open_ = np.isfinite(first) & np.isfinite(last) & (last > first)
-        return np.where(open_, np.minimum(first, 0.0), 0.0), np.where(open_, np.maximum(last, 0.0), 0.0)
+        if not self.continuous.any():
+            return seeds[self.inside(seeds)]
+        found = drawn_directly(self.space, 4 * n, rng)
+        if len(found) < n // 4:
+            walker = Walker(self.space)
+            found = np.concatenate([seeds, walker.walk(np.tile(seeds, (-(-n // len(seeds)), 1)), rng, _THIN)])
+        return found[self.inside(found)][:n]
 
     def perturbed(self, codes: Array, copies: int, rng: np.random.Generator) -> Array:
         """Return feasible points near given ones, shape (≤ copies·n, d), at distances from a thousandth to a third.
 
         Loose parameters move along their own scale, tied ones within the equalities, levels and categories are
-        redrawn with probability 1/d each; what is not feasible after that is dropped.
+        redrawn with probability 1/d each; components that are left out stay out; what is not feasible after that is
+        dropped.
         """
         x = np.repeat(codes, copies, axis=0)
         d = x.shape[1]
@@ -137,15 +120,19 @@ class Region:
         moved = np.where((moved < 0) | (moved > 1), np.clip(moved, 0.0, 1.0), moved)
         fresh = self.space.from_unit(rng.random(x.shape))
         change = rng.random(x.shape) < 1.0 / d
+        off = self.space.left_out(x)
         for i, parameter in enumerate(self.parameters):
             if self.loose[i]:
-                x[:, i] = parameter.from_unit(moved[:, i])
+                x[:, i] = np.maximum(parameter.from_unit(moved[:, i]), self.least[i])
             elif not self.continuous[i]:
                 x[:, i] = np.where(change[:, i], fresh[:, i], x[:, i])
-        if self.basis.shape[1]:
-            steps = rng.normal(size=(len(x), self.basis.shape[1])) @ self.basis.T
-            x[:, self.tied] += steps * self.span[self.tied] * size[:, None]
-            x = self.repaired(x)
+        x[off] = 0.0
+        for rows, tied in self._alike(x):
+            basis = self._basis(tied)
+            if basis.shape[1]:
+                steps = rng.normal(size=(len(rows), basis.shape[1])) @ basis.T
+                x[np.ix_(rows, tied)] += steps * self.span[tied] * size[rows, None]
+        x = self.repaired(x)
         return x[self.inside(x)]
 
     def repaired(self, codes: Array) -> Array:
@@ -154,11 +141,14 @@ class Region:
             return codes
         x = codes.copy()
         rows = self.a[self.equal]
-        back = np.linalg.pinv(rows[:, self.tied] * self.span[self.tied])
-        for _ in range(_REPAIRS):
-            miss = self.upper[self.equal] - x @ rows.T
-            x[:, self.tied] += (miss @ back.T) * self.span[self.tied]
-            x[:, self.tied] = np.clip(x[:, self.tied], self.low[self.tied], self.high[self.tied])
+        for group, tied in self._alike(x):
+            back = np.linalg.pinv(rows[:, tied] * self.span[tied])
+            part = x[group]
+            for _ in range(_REPAIRS):
+                miss = self.upper[self.equal] - part @ rows.T
+                part[:, tied] += (miss @ back.T) * self.span[tied]
+                part[:, tied] = np.clip(part[:, tied], self.least[tied], self.high[tied])
+            x[group] = part
         return x
 
     def pulled_in(self, start: Array, end: Array) -> Array:
@@ -178,13 +168,34 @@ class Region:
                 bad = middle
         return best
 
+    def _component_moves(self, code: Array) -> list[Array]:
+        """Return points, shape (d,) each, in which one component more, less or another is there, not yet repaired."""
+        counted = np.flatnonzero(self.space.counted & self.continuous)
+        there = [int(i) for i in counted if code[i] != 0]
+        away = [int(i) for i in counted if code[i] == 0]
+        found = []
+        for i in there:
+            point = code.copy()
+            point[i] = 0.0
+            found.append(point)
+            for j in away:
+                point = code.copy()
+                point[i] = 0.0
+                point[j] = min(max(code[i], self.least[j]), self.high[j])
+                found.append(point)
+        for j in away:
+            point = code.copy()
+            point[j] = max(self.least[j], _JOINS * self.span[j])
+            found.append(point)
+        return found
+
     def level_moves(self, code: Array) -> Array:
-        """Return feasible points that differ from one, shape (d,), in a single level or category; shape (k, d).
+        """Return feasible points that differ from one, shape (d,), in a single level, category or component; (k, d).
 
         All levels of a parameter are tried where it has at most twelve, else those one and two steps away and both
-        ends.
+        ends. A component leaves, joins, or hands its amount to another; the others make up for it.
         """
-        found = []
+        found = self._component_moves(code)
         for i, parameter in enumerate(self.parameters):
             if isinstance(parameter, Continuous):
                 continue
@@ -209,11 +220,12 @@ class Region:
         moved = self.repaired(np.stack(found))
         return moved[self.inside(moved)]
 
-    def unit_slope(self, codes: Array) -> Array:
-        """Return d codes / d unit coordinate of the continuous parameters of one point, shape (continuous,)."""
+    def unit_slope(self, codes: Array, columns: NDArray[np.intp]) -> Array:
+        """Return d codes / d unit coordinate of continuous parameters of one point, shape (columns,)."""
         slopes = [
-            float(codes[i]) * math.log(p.upper / p.lower) if p.scale == "log" else self.span[i]
-            for i, p in enumerate(self.parameters)
-            if isinstance(p, Continuous)
+            float(codes[i]) * math.log(p.upper / p.lower)
+            if isinstance(p := self.parameters[i], Continuous) and p.scale == "log"
+            else self.span[i]
+            for i in columns
         ]
         return np.array(slopes)

@@ -1,10 +1,12 @@
-"""The Gaussian process of one outcome, on standardised values: BoTorch's `SingleTaskGP`, and what is ours about it.
+"""The Gaussian process of one outcome, on a standardised scale: BoTorch's `SingleTaskGP`, and what is ours about it.
 
 BoTorch's defaults hold (constant mean, Gaussian noise, the dimension-scaled log-normal priors of Hvarfner, Hellsten and
-Nardi, ICML 2024, maximum a posteriori) except for two choices:
+Nardi, ICML 2024, maximum a posteriori) except for these choices:
 
-- Matérn 5/2 instead of RBF, since measured properties are seldom infinitely smooth; numbers have one length scale
-  each, and each category without descriptors has one for all its one-hot columns, as its values are exchangeable.
+- The kernel is RBF or Matérn 5/2, the scale plain or bent: `choice` decides by what is left out. Numbers have one length
+  scale each, and each category without descriptors has one for all its one-hot columns, as its values are exchangeable.
+- The prior of the noise is twice as wide (2 in the logarithm of the variance), as nobody knows beforehand whether results
+  come from a simulation without noise or from a furnace.
 - Stated uncertainties u enter as noise variances u², on top of which a common variance is inferred: what an instrument
   states covers its reading, not the scatter between specimens.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -21,10 +23,9 @@ from botorch.cross_validation import efficient_loo_cv
 from botorch.exceptions.errors import ModelFittingError
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import ModelListGP, SingleTaskGP
-from botorch.models.utils.gpytorch_modules import MIN_INFERRED_NOISE_LEVEL
 from gpytorch.constraints import GreaterThan
-from gpytorch.kernels import MaternKernel, ProductKernel
-from gpytorch.likelihoods import FixedNoiseGaussianLikelihood
+from gpytorch.kernels import MaternKernel, ProductKernel, RBFKernel
+from gpytorch.likelihoods import FixedNoiseGaussianLikelihood, GaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import LogNormalPrior
 
@@ -45,6 +46,14 @@ _SHORTEST = 0.025
 """Shortest length scale, as in botorch.models.utils.gpytorch_modules (0.18)."""
 _LEAST_STATED = 1e-6
 """Least stated noise variance (standardised) that GPyTorch takes."""
+_LEAST_INFERRED = 1e-6
+"""Least inferred noise variance (standardised): a thousandth of the spread of the results. Chosen."""
+_START_NOISE = 1e-3
+"""Where the fit of the noise variance begins. Chosen."""
+_NOISE = (-4.0, 2.0)
+"""Mean and standard deviation of the logarithm of the noise variance; the mean is BoTorch's."""
+
+KernelName = Literal["rbf", "matern52"]
 
 
 def tensor(values: object) -> Tensor:
@@ -59,12 +68,14 @@ class OutcomeModel:
     Attributes:
         data: what it was fitted to.
         groups: per feature, the name of its length scale.
+        kernel: which.
         gp: BoTorch's model, over features and standardised values, in evaluation mode.
         notes: what was not done the usual way, one line each.
     """
 
     data: OutcomeData
     groups: tuple[str, ...]
+    kernel: KernelName
     gp: Model
     notes: tuple[str, ...] = ()
 
@@ -82,7 +93,7 @@ class OutcomeModel:
     def noise(self) -> float:
         """Inferred noise variance, standardised."""
         likelihood = self.gp.likelihood
-        inferred = likelihood.second_noise if self.data.uncertainties is not None else likelihood.noise
+        inferred = likelihood.second_noise if self.data.noise is not None else likelihood.noise
         return float(inferred.detach().reshape(-1)[0])
 
     @property
@@ -96,9 +107,23 @@ class OutcomeModel:
         Returns:
             two arrays of shape (m,).
         """
+        return self.data.scale.moments(*self._at(features))
+
+    def interval(self, features: Array, share: float, *, measured: bool = False) -> tuple[Array, Array]:
+        """Return the ends of the interval that holds the outcome with a probability, in its unit; shapes (m,).
+
+        Args:
+            features: shape (m, f).
+            share: the probability, 0 to 1.
+            measured: whether the noise of a measurement belongs to it; only the inferred one is known beforehand.
+        """
+        mean, sd = self._at(features)
+        return self.data.scale.interval(mean, np.sqrt(sd**2 + self.noise) if measured else sd, share)
+
+    def _at(self, features: Array) -> tuple[Array, Array]:
         with torch.no_grad():
             posterior = self.gp.posterior(tensor(features))
-        return self._natural(posterior.mean, posterior.variance)
+        return _numbers(posterior)
 
     def left_out(self) -> tuple[Array, Array]:
         """Return leave-one-out mean and standard deviation of each measurement, in the outcome's unit.
@@ -108,30 +133,47 @@ class OutcomeModel:
         Returns:
             two arrays of shape (n,).
         """
+        return self.data.scale.moments(*self.left_out_on_scale())
+
+    def log_density(self) -> Array:
+        """Return the log density of each measurement given all others, in the outcome's unit; shape (n,).
+
+        Hyperparameters are those of the full fit. As it is a density of the outcome itself, models on different scales
+        can be compared by it.
+        """
+        mean, sd = self.left_out_on_scale()
+        z = (self.data.standardised - mean) / sd
+        found: Array = (
+            -0.5 * z**2 - np.log(sd) - 0.5 * math.log(2 * math.pi) + np.log(self.data.scale.slope(self.data.values))
+        )
+        return found
+
+    def left_out_on_scale(self) -> tuple[Array, Array]:
+        """Return what `left_out` returns, on the model's scale."""
         with torch.no_grad():
-            posterior = efficient_loo_cv(self.gp, observation_noise=True).posterior
-        return self._natural(posterior.mean, posterior.variance)
-
-    def _natural(self, mean: Tensor, variance: Tensor) -> tuple[Array, Array]:
-        center = mean.reshape(-1).numpy() * self.data.scale + self.data.location
-        return center, variance.reshape(-1).clamp_min(0.0).sqrt().numpy() * self.data.scale
+            return _numbers(efficient_loo_cv(self.gp, observation_noise=True).posterior)
 
 
-def fit(data: OutcomeData, groups: Sequence[str]) -> OutcomeModel:
+def _numbers(posterior: Any) -> tuple[Array, Array]:  # noqa: ANN401  BoTorch's posterior
+    return posterior.mean.reshape(-1).numpy(), posterior.variance.reshape(-1).clamp_min(1e-18).sqrt().numpy()
+
+
+def fit(data: OutcomeData, groups: Sequence[str], kernel: KernelName = "matern52") -> OutcomeModel:
     """Fit the model by maximum a posteriori.
 
     Args:
         data: the observations, at least one.
         groups: per feature, the name of its length scale.
+        kernel: which.
     """
-    gp = _prior_mode(data, groups)
+    gp = _prior_mode(data, groups, kernel)
     try:
         fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
     except ModelFittingError:
         # not seen so far; whatever comes, a proposal does not break here
         note = f"'{data.name}': the model could not be fitted; its hyperparameters are the modes of their priors"
-        return OutcomeModel(data, tuple(groups), _final(_prior_mode(data, groups)), (note,))
-    return OutcomeModel(data, tuple(groups), _final(gp))
+        return OutcomeModel(data, tuple(groups), kernel, _final(_prior_mode(data, groups, kernel)), (note,))
+    return OutcomeModel(data, tuple(groups), kernel, _final(gp))
 
 
 def _final(gp: Model) -> Model:
@@ -144,46 +186,48 @@ def joint(models: Sequence[OutcomeModel]) -> Model:
     return models[0].gp if len(models) == 1 else ModelListGP(*(model.gp for model in models))
 
 
-def _prior_mode(data: OutcomeData, groups: Sequence[str]) -> Model:
+def _prior_mode(data: OutcomeData, groups: Sequence[str], kernel: KernelName) -> Model:
     """Return the model before it is fitted, its hyperparameters at the modes of their priors."""
-    likelihood = None
-    if data.uncertainties is not None:
-        prior = LogNormalPrior(-4.0, 1.0)  # as for inferred noise in botorch.models.utils.gpytorch_modules (0.18)
+    prior = LogNormalPrior(*_NOISE)
+    constraint = GreaterThan(_LEAST_INFERRED, transform=None, initial_value=_START_NOISE)
+    if data.noise is None:
+        likelihood = GaussianLikelihood(noise_prior=prior, noise_constraint=constraint)
+    else:
         likelihood = FixedNoiseGaussianLikelihood(
-            tensor((data.uncertainties / data.scale) ** 2).clamp_min(_LEAST_STATED),
+            tensor(data.noise).clamp_min(_LEAST_STATED),
             learn_additional_noise=True,
             noise_prior=prior,
-            noise_constraint=GreaterThan(MIN_INFERRED_NOISE_LEVEL, transform=None, initial_value=prior.mode),
+            noise_constraint=constraint,
         )
     return SingleTaskGP(
         tensor(data.features),
-        tensor(data.standardised(data.values))[:, None],
+        tensor(data.standardised)[:, None],
         likelihood=likelihood,
-        covar_module=_kernel(groups),
+        covar_module=_kernel(groups, kernel),
         outcome_transform=None,  # `OutcomeData` standardises, as it also knows what to do where nothing varies
     )
 
 
-def _kernel(groups: Sequence[str]) -> Kernel:
+def _kernel(groups: Sequence[str], kernel: KernelName) -> Kernel:
     columns: dict[str, list[int]] = {}
     for i, group in enumerate(groups):
         columns.setdefault(group, []).append(i)
     single = [where[0] for where in columns.values() if len(where) == 1]
-    parts = [_matern(single, len(single), len(columns))] if single else []
-    parts += [_matern(where, None, len(columns)) for where in columns.values() if len(where) > 1]
+    parts = [_part(kernel, single, len(single), len(columns))] if single else []
+    parts += [_part(kernel, where, None, len(columns)) for where in columns.values() if len(where) > 1]
     return parts[0] if len(parts) == 1 else ProductKernel(*parts)
 
 
-def _matern(columns: Sequence[int], lengths: int | None, dimension: int) -> Kernel:
-    """Return a Matérn 5/2 kernel on some columns, with the priors of `get_covar_module_with_dim_scaled_prior`."""
+def _part(kernel: KernelName, columns: Sequence[int], lengths: int | None, dimension: int) -> Kernel:
+    """Return a kernel on some columns, with the priors of `get_covar_module_with_dim_scaled_prior`."""
     prior = LogNormalPrior(math.sqrt(2.0) + 0.5 * math.log(dimension), math.sqrt(3.0))
-    return MaternKernel(
-        nu=2.5,
-        ard_num_dims=lengths,
-        active_dims=tuple(columns),
-        lengthscale_prior=prior,
-        lengthscale_constraint=GreaterThan(_SHORTEST, transform=None, initial_value=prior.mode),
-    )
+    options: dict[str, Any] = {
+        "ard_num_dims": lengths,
+        "active_dims": tuple(columns),
+        "lengthscale_prior": prior,
+        "lengthscale_constraint": GreaterThan(_SHORTEST, transform=None, initial_value=prior.mode),
+    }
+    return RBFKernel(**options) if kernel == "rbf" else MaternKernel(nu=2.5, **options)
 
 
 def _parts(kernel: Kernel) -> Sequence[Kernel]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from sdl.errors import PlannerError
 from sdl.planners.base import Capabilities, History, PlannerSettings, Problem, Proposal
-from sdl.planners.bayes.settings import BayesSettings
+from sdl.planners.bayes.settings import BayesSettings, initial_misfits
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -17,7 +17,7 @@ class BayesPlanner:
 
     name: ClassVar[str] = "bayes"
     settings_model: ClassVar[type[PlannerSettings]] = BayesSettings
-    capabilities: ClassVar[Capabilities] = Capabilities(objectives=1)
+    capabilities: ClassVar[Capabilities] = Capabilities(expressions=True, counts=True, objectives=16)
 
     def propose(self, problem: Problem, history: History, n: int, seed: int) -> Proposal:
         """Propose n candidates: the initial design first, then what the acquisition likes best, one after the other.
@@ -27,13 +27,15 @@ class BayesPlanner:
         among the diagnostics' fall-backs.
 
         Raises:
-            PlannerError: torch is not installed, or the problem is not one objective.
+            PlannerError: torch is not installed.
             SpaceError: no point satisfies the constraints.
         """
-        if len(problem.objectives) != 1:
-            raise PlannerError(f"planner 'bayes' handles one objective, the campaign has {len(problem.objectives)}")
         proposal: Proposal = _proposing().propose(problem, history, n, seed)
         return proposal
+
+    def misfits(self, problem: Problem) -> list[tuple[str, str]]:
+        """See `Checking.misfits`."""
+        return initial_misfits(problem)
 
 
 def _proposing() -> ModuleType:

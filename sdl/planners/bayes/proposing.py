@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy as np
 from sdl.errors import PlannerError
 from sdl.planners.base import Json, Proposal
 from sdl.planners.bayes.acquisition import DRAWS, Acquisition
+from sdl.planners.bayes.choice import choose, last_choice
 from sdl.planners.bayes.data import FeatureMap, Observed, observe
 from sdl.planners.bayes.failures import SuccessModel
 from sdl.planners.bayes.isolation import isolated
-from sdl.planners.bayes.models import OutcomeModel, fit, tensor
+from sdl.planners.bayes.models import OutcomeModel, tensor
 from sdl.planners.bayes.search import Found, Search, best_listed
 from sdl.planners.bayes.settings import BayesSettings, default_count
 from sdl.planners.design import design_points
@@ -24,10 +25,15 @@ from sdl.planners.random_search import used_up
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sdl.objective import Objective
     from sdl.planners.base import History, Problem
 
     Array = NDArray[np.float64]
+
+
+INTERVAL = 0.9
+"""Share of measurements that the interval told beforehand is to hold."""
+_KERNELS = {"rbf": "RBF", "matern52": "Matérn 5/2"}
+_BENDS = {"plain": "results as they are", "power": "results on a power scale", "log": "results on a logarithmic scale"}
 
 
 @dataclass
@@ -52,26 +58,28 @@ def propose(problem: Problem, history: History, n: int, seed: int) -> Proposal:
     settings = problem.settings
     if not isinstance(settings, BayesSettings):
         raise PlannerError(f"planner 'bayes' needs BayesSettings, got {type(settings).__name__}")
-    name, objective = next(iter(problem.objectives.items()))
     known, notes = known_codes(problem.space, history)
     draft = _Draft(notes=notes)
     count = settings.initial.count or default_count(problem)
     used = len(history.trials)
     _from_design(draft, problem, known, used, min(n, max(0, count - used)), "initial")
     models: dict[str, OutcomeModel] = {}
+    choices: dict[str, Json] = {}
     warned: list[str] = []
     wanted = n - len(draft.codes)
     if wanted > 0 and used + len(draft.codes) >= count:
         with isolated(seed) as warned:
             features = FeatureMap(problem.space)
-            seen = observe(features, history, (name, objective), problem.outcome_constraints)
+            seen = observe(features, history, problem.objectives, problem.outcome_constraints)
             draft.notes.extend(seen.notes)
-            if name in seen.outcomes:
-                models = {outcome: fit(data, features.groups) for outcome, data in seen.outcomes.items()}
-                _from_models(draft, problem, (name, objective), features, seen, models, known, wanted, seed)
+            if seen.has_objective.any():
+                for outcome, data in seen.outcomes.items():
+                    models[outcome], choices[outcome] = choose(data, features.groups, last_choice(history, outcome))
+                _from_models(draft, problem, features, seen, models, known, wanted, seed)
             else:
+                told = " and ".join(f"'{name}'" for name in problem.objectives)
                 draft.notes.append(
-                    f"no experiment has given '{name}' yet: {wanted} further point(s) of the initial design"
+                    f"no experiment has given {told} yet: {wanted} further point(s) of the initial design"
                 )
                 _from_design(draft, problem, known, used + len(draft.codes), wanted, "initial, for want of results")
     draft.notes.extend(warned)
@@ -83,10 +91,10 @@ def propose(problem: Problem, history: History, n: int, seed: int) -> Proposal:
             "planner": "bayes",
             "initial": {"type": settings.initial.type, "count": count, "stated": settings.initial.count is not None},
             "candidates": draft.described,
-            "models": {outcome: _describe(problem, model) for outcome, model in models.items()},
+            "models": {o: _describe(problem, model, choices[o]) for o, model in models.items()},
             "acquisition": {
                 "draws": DRAWS,
-                "unit": f"log of a probability, or of the improvement of '{name}' in its standard deviations",
+                "unit": "log of a probability, or of the improvement of the objectives on their models' scales",
             }
             if models
             else None,
@@ -108,7 +116,6 @@ def _from_design(draft: _Draft, problem: Problem, known: Array, start: int, n: i
 def _from_models(
     draft: _Draft,
     problem: Problem,
-    objective: tuple[str, Objective],
     features: FeatureMap,
     seen: Observed,
     models: dict[str, OutcomeModel],
@@ -124,15 +131,17 @@ def _from_models(
     listed = listed_codes(space)
     search: Search | None = None
     if listed is None:
-        search = Search(features, _anchors(problem, objective, seen, models, features), known, seed)
+        search = Search(features, _anchors(problem, seen, models, features), known, seed)
     success = None
     if len(seen.failed):
         success = SuccessModel(features(seen.results), features(seen.failed), len(space.names))
     tried = features(_distinct(seen.results[seen.has_objective]))
     under_way = [*seen.pending]
-    for _ in range(wanted):
+    for i in range(wanted):
         pending = features(np.array(under_way)) if under_way else np.empty((0, tried.shape[1]))
-        acquisition = Acquisition(models, objective, problem.outcome_constraints, tried, pending, seed, success)
+        acquisition = Acquisition(
+            models, problem.objectives, problem.outcome_constraints, tried, pending, seed, success, order=i
+        )
         taken = draft.taken(known)
         if search is None and listed is not None:
             found = best_listed(acquisition, listed[rows_left(listed, taken)], features)
@@ -162,21 +171,25 @@ def _distinct(codes: Array) -> Array:
 
 def _anchors(
     problem: Problem,
-    objective: tuple[str, Objective],
     seen: Observed,
     models: dict[str, OutcomeModel],
     features: FeatureMap,
 ) -> Array:
-    """Return the experiments with results, best predicted first, likely feasible ones before others; shape (k, d)."""
-    name, goal = objective
+    """Return the experiments with results, best predicted first, likely feasible ones before others; shape (k, d).
+
+    With several objectives those come first that the fewest others beat in all of them.
+    """
     x = features(seen.results)
-    merit = np.array([goal.merit(float(v)) for v in models[name].predict(x)[0]])
-    broken = np.zeros(len(merit))
+    merits = np.array(
+        [[goal.merit(float(v)) for v in models[name].predict(x)[0]] for name, goal in problem.objectives.items()]
+    )
+    beaten = (merits[:, None, :] > merits[:, :, None]).all(axis=0).sum(axis=1)
+    broken = np.zeros(len(x))
     for outcome, bounds in problem.outcome_constraints.items():
         if outcome in models:
             predicted = models[outcome].predict(x)[0]
             broken += np.array([0.0 if bounds.holds(float(v)) else 1.0 for v in predicted])
-    return seen.results[np.lexsort((-merit, broken))]
+    return seen.results[np.lexsort((-merits[0], beaten, broken))]
 
 
 def _described(found: Found, acquisition: Acquisition, models: dict[str, OutcomeModel], features: FeatureMap) -> Json:
@@ -184,7 +197,12 @@ def _described(found: Found, acquisition: Acquisition, models: dict[str, Outcome
     predicted: Json = {}
     for outcome, model in models.items():
         mean, sd = model.predict(x)
-        predicted[outcome] = {"mean": _finite(float(mean[0])), "sd": _finite(float(sd[0]))}
+        low, high = model.interval(x, INTERVAL, measured=True)
+        predicted[outcome] = {
+            "mean": _finite(float(mean[0])),
+            "sd": _finite(float(sd[0])),
+            "interval": [_finite(float(low[0])), _finite(float(high[0]))],
+        }
     described: Json = {
         "origin": "model",
         "found": found.how,
@@ -194,22 +212,29 @@ def _described(found: Found, acquisition: Acquisition, models: dict[str, Outcome
     }
     if acquisition.any_feasible is not None:
         described["draws_with_a_feasible_point"] = acquisition.any_feasible
+    if acquisition.reference is not None:
+        described["reference"] = {name: _finite(value) for name, value in acquisition.reference.items()}
+    if acquisition.weights is not None:
+        described["weights"] = acquisition.weights
     if acquisition.success is not None:
         described["probability_of_success"] = math.exp(float(acquisition.success.log_probability(tensor(x))[0]))
     return described
 
 
-def _describe(problem: Problem, model: OutcomeModel) -> Json:
-    """Return a model's hyperparameters as JSON; noise and mean in the outcome's unit, length scales in features."""
+def _describe(problem: Problem, model: OutcomeModel, choice: Json) -> Json:
+    """Return a model's hyperparameters as JSON; length scales in features, noise and signal on the model's scale."""
     data = model.data
     declared = problem.objectives.get(data.name) or problem.outcome_constraints.get(data.name)
+    scale = data.scale
     return {
-        "kind": "Gaussian process, Matérn 5/2 kernel, maximum a posteriori",
+        "kind": f"Gaussian process, {_KERNELS[model.kernel]} kernel, {_BENDS[scale.bend]}, maximum a posteriori",
+        "choice": choice,
         "observations": len(data.numbers),
+        "doubted": data.doubted,
         "unit": declared.unit if declared is not None else None,
-        "mean": _finite(model.constant * data.scale + data.location),
-        "signal_sd": _finite(data.scale),
-        "noise_sd": _finite(math.sqrt(model.noise) * data.scale),
+        "scale": {k: _finite(v) if isinstance(v, float) else v for k, v in asdict(scale).items()},
+        "mean": _finite(float(scale.natural(np.array(model.constant)))),
+        "noise_sd": _finite(math.sqrt(model.noise)),
         "uncertainties": "stated, and further noise inferred" if data.uncertainties is not None else "noise inferred",
         "lengthscales": model.lengthscales,
     }

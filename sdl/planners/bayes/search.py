@@ -9,6 +9,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from sdl.planners.bayes.geometry import Region
+from sdl.space.expressions import slopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,9 +18,16 @@ if TYPE_CHECKING:
 
     from sdl.planners.bayes.acquisition import Acquisition
     from sdl.planners.bayes.data import FeatureMap
+    from sdl.space import ExpressionConstraint
+    from sdl.space.expressions import Comparison
 
     Array = NDArray[np.float64]
 
+_ALL_UP_TO = 1 << 18
+"""Rows up to which all are scored (chosen: a quarter of a million take a few seconds)."""
+
+_LOOKED_AT = 1 << 16
+_GOOD = 32
 _SAMPLES = 1024
 _COPIES = 64
 _INCUMBENTS = 5
@@ -29,6 +37,8 @@ _ASCENTS = 40
 _GAIN = 1e-4
 """Gain of the log acquisition below which an ascent stops: far below what tells two experiments apart."""
 _TIE = 1e-9
+_SIGNS = {"<=": 1.0, "<": 1.0, ">=": -1.0, ">": -1.0}
+"""Which side of a comparison is the larger one."""
 _SAME = 1e-6
 """Largest difference in features within which two points are the same experiment."""
 
@@ -43,12 +53,35 @@ class Found:
 
 
 def best_listed(acquisition: Acquisition, codes: Array, features: FeatureMap) -> Found | None:
-    """Return the best of listed codes, shape (n, d), the first among equals; None where there are none."""
+    """Return the best of listed codes, shape (n, d), the first among equals; None where there are none.
+
+    Of more than 262,144 rows, 65,536 are looked at that are drawn at random, then as many that lie closest to the best of
+    those: the acquisition is smooth, so its largest values have large ones beside them.
+    """
     if not len(codes):
         return None
+    if len(codes) > _ALL_UP_TO:
+        return _best_of_many(acquisition, codes, features)
     values = acquisition.score(features(codes))
     best = int(np.argmax(values))
     return Found(codes[best], float(values[best]), f"best of all {len(codes)} that are left")
+
+
+def _best_of_many(acquisition: Acquisition, codes: Array, features: FeatureMap) -> Found:
+    x = features(codes)
+    first = np.sort(np.random.default_rng(len(codes)).choice(len(codes), size=_LOOKED_AT, replace=False))
+    values = acquisition.score(x[first])
+    distance = np.full(len(x), np.inf)
+    for good in x[first[np.argsort(-values, kind="stable")[:_GOOD]]]:
+        distance = np.minimum(distance, ((x - good) ** 2).sum(axis=1))
+    distance[first] = np.inf
+    near = np.sort(np.argpartition(distance, _LOOKED_AT)[:_LOOKED_AT])
+    rows = np.concatenate([first, near])
+    values = np.concatenate([values, acquisition.score(x[near])])
+    best = int(np.lexsort((rows, -values))[0])
+    return Found(
+        codes[rows[best]], float(values[best]), f"best of {len(rows)} looked at, of {len(codes)} that are left"
+    )
 
 
 class Search:
@@ -110,7 +143,7 @@ class Search:
         return chosen
 
     def _climb(self, acquisition: Acquisition, code: Array, value: float, taken: Array) -> Found:
-        """Alternate ascent along the continuous parameters with changes of one level or category, while it helps."""
+        """Alternate ascent along the continuous parameters with changes of one level or component, while it helps."""
         for _ in range(_CLIMBS):
             code, value = self._ascend(acquisition, code, value, taken)
             moves = self.region.level_moves(code)
@@ -127,7 +160,7 @@ class Search:
     def _ascend(self, acquisition: Acquisition, code: Array, value: float, taken: Array) -> tuple[Array, float]:
         """Climb along the continuous parameters within all constraints, by SLSQP (Kraft 1988)."""
         region = self.region
-        moving = np.flatnonzero(region.continuous)
+        moving = np.flatnonzero(region.moving(code))
         if not len(moving):
             return code, value
         names = region.space.names
@@ -154,8 +187,8 @@ class Search:
             unit[moving],
             jac=True,
             method="SLSQP",
-            bounds=[(0.0, 1.0)] * len(moving),
-            constraints=self._constraints(codes_at, moving),
+            bounds=[(float(b), 1.0) for b in region.space.to_unit(region.least[None, :])[0][moving]],
+            constraints=[*self._linear(codes_at, moving), *self._expressions(codes_at, moving, code)],
             options={"maxiter": _ASCENTS, "ftol": _GAIN},
         )
         if not np.isfinite(answer.x).all():
@@ -166,7 +199,7 @@ class Search:
             return code, value
         return end, reached
 
-    def _constraints(self, codes_at: Callable[[Array], Array], moving: NDArray[np.intp]) -> list[dict[str, Any]]:
+    def _linear(self, codes_at: Callable[[Array], Array], moving: NDArray[np.intp]) -> list[dict[str, Any]]:
         """Return the linear constraints as functions of unit coordinates; each is divided by its own size."""
         region = self.region
         found: list[dict[str, Any]] = []
@@ -179,7 +212,7 @@ class Search:
                 return float(row @ codes_at(u)) / size
 
             def slope(u: Array, row: Array = row, size: float = size) -> Array:
-                return row[moving] * region.unit_slope(codes_at(u)) / size
+                return row[moving] * region.unit_slope(codes_at(u), moving) / size
 
             if equal or np.isfinite(high):
                 found.append(
@@ -192,5 +225,49 @@ class Search:
             if not equal and np.isfinite(low):
                 found.append(
                     {"type": "ineq", "fun": lambda u, f=total, b=low / size: f(u) - b, "jac": lambda u, g=slope: g(u)}
+                )
+        return found
+
+    def _expressions(
+        self, codes_at: Callable[[Array], Array], moving: NDArray[np.intp], code: Array
+    ) -> list[dict[str, Any]]:
+        """Return the comparisons that bind at the start as functions of unit coordinates, divided by their sizes there.
+
+        Where one of several alternatives has to hold, it is the one that holds at the start: within it the ascent stays.
+        """
+        space, region = self.region.space, self.region
+        found: list[dict[str, Any]] = []
+        for constraint in space.expressions:
+            for comparison in constraint.binding(code, space.parameters):
+                if comparison.operator not in _SIGNS:
+                    continue
+                sign = _SIGNS[comparison.operator]
+
+                def room(
+                    u: Array,
+                    constraint: ExpressionConstraint = constraint,
+                    c: Comparison = comparison,
+                    sign: float = sign,
+                ) -> tuple[float, Array, float]:
+                    columns = constraint.columns(codes_at(u)[None, :], space.names)
+                    (left, by_left), (right, by_right) = slopes(c.left, columns), slopes(c.right, columns)
+                    change = np.zeros(len(space.names))
+                    for by, factor in ((by_left, -sign), (by_right, sign)):
+                        for name, slope in by.items():
+                            change[space.names.index(name)] += factor * float(np.ravel(slope)[0])
+                    a, b = float(np.ravel(left)[0]), float(np.ravel(right)[0])
+                    change = change[moving] * region.unit_slope(codes_at(u), moving)
+                    if not (np.isfinite(a) and np.isfinite(b) and np.isfinite(change).all()):
+                        return -1.0, np.zeros(len(moving)), 1.0
+                    return sign * (b - a), change, abs(a) + abs(b)
+
+                start = region.space.to_unit(code[None, :])[0][moving]
+                size = room(start)[2] or 1.0
+                found.append(
+                    {
+                        "type": "ineq",
+                        "fun": lambda u, f=room, s=size: f(u)[0] / s,
+                        "jac": lambda u, f=room, s=size: f(u)[1] / s,
+                    }
                 )
         return found

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from sdl.planners.base import PlannerSettings
-from sdl.planners.design import DesignType
+from sdl.planners.classical import grid
+from sdl.planners.d_optimal import ModelType, fewest
+from sdl.planners.design import Design, DesignType, misfit_of
 from sdl.space import Categorical
 
 if TYPE_CHECKING:
@@ -21,14 +23,24 @@ class InitialDesign(BaseModel):
     """The first experiments, before a model is asked.
 
     Attributes:
-        type: `sobol` (space filling; on a pool, rows that represent it) or `random`.
+        type: `sobol` (space filling; on a pool, rows that represent it), `random`, `latin_hypercube`, `maximin`,
+            `factorial` or `d_optimal`.
         count: how many, known experiments included; None for `default_count`.
+        levels: of continuous and integer parameters, for `factorial`.
+        model: the polynomial whose coefficients are to be found, for `d_optimal`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    type: DesignType = "sobol"
+    name: Annotated[DesignType, Field(alias="type")] = "sobol"
     count: Annotated[int, Strict(), Field(ge=1)] | None = None
+    levels: Annotated[int, Strict(), Field(ge=2, le=100)] = 2
+    model: ModelType = "interactions"
+
+    @property
+    def type(self) -> Design:
+        """The design with what is stated of it."""
+        return Design(self.name, self.count, self.levels, self.model)
 
 
 class BayesSettings(PlannerSettings):
@@ -37,13 +49,27 @@ class BayesSettings(PlannerSettings):
     initial: InitialDesign = InitialDesign()
 
 
+def initial_misfits(problem: Problem) -> list[tuple[str, str]]:
+    """Say why the initial design cannot be carried out, as `Checking.misfits` does."""
+    stated = problem.settings.initial if isinstance(problem.settings, BayesSettings) else InitialDesign()
+    said = misfit_of(problem.space, stated.type, problem.budget, problem.seed)
+    return [] if said is None else [("initial", said)]
+
+
 def default_count(problem: Problem) -> int:
     """Return how many initial experiments are made where the campaign does not say.
+
+    All points of a factorial, and as many as fix the coefficients of a D-optimal design. Otherwise:
 
     One more than the degrees of freedom (as many as fix a linear trend): numbers and descriptors count one, k
     categories k − 1, an equality takes one away. At least 4, at most 12, and at most a third of the budget (but never
     below 1).
     """
+    initial = problem.settings.initial if isinstance(problem.settings, BayesSettings) else InitialDesign()
+    if initial.type == "factorial":
+        return len(grid(problem.space, initial.levels))
+    if initial.type == "d_optimal":
+        return fewest(problem.space, initial.model, problem.seed)
     freedom = 0
     for parameter in problem.space.parameters.values():
         if not isinstance(parameter, Categorical):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
+from sdl.planners.bayes.choice import choose, last_choice
 from sdl.planners.bayes.data import FeatureMap, observe
 from sdl.planners.bayes.isolation import isolated
-from sdl.planners.bayes.models import fit
 
 if TYPE_CHECKING:
     from sdl.planners.base import History, Problem
@@ -35,15 +35,14 @@ def leave_one_out(problem: Problem, history: History) -> dict[str, list[LeftOut]
     Returns:
         outcome → one entry an experiment, in order of number; outcomes with fewer than three results are missing.
     """
-    name = next(iter(problem.objectives))
     features = FeatureMap(problem.space)
     with isolated(0):
-        seen = observe(features, history, (name, problem.objectives[name]), problem.outcome_constraints)
+        seen = observe(features, history, problem.objectives, problem.outcome_constraints)
         result: dict[str, list[LeftOut]] = {}
         for outcome, data in seen.outcomes.items():
             if len(data.numbers) < FEWEST:
                 continue
-            mean, sd = fit(data, features.groups).left_out()
+            mean, sd = choose(data, features.groups, last_choice(history, outcome))[0].left_out()
             result[outcome] = [
                 LeftOut(number=number, measured=float(value), predicted=float(m), sd=float(s))
                 for number, value, m, s in zip(data.numbers, data.values, mean, sd, strict=True)

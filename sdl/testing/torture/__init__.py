@@ -2,8 +2,9 @@
 
 from sdl.testing.torture.every import every_boundary
 from sdl.testing.torture.faults import Fault
-from sdl.testing.torture.lane import Attempt, Lane, Subject, Trial, harmless
+from sdl.testing.torture.lane import Lane
 from sdl.testing.torture.run import Torture, TortureResult
+from sdl.testing.torture.trial import Attempt, Subject, Trial, harmless
 from sdl.testing.torture.verdict import Verdict, judge
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""How a served campaign goes through its faults: one is ordered, it strikes, what died is started again; then the next one."""
+"""How a campaign goes through its faults: one is ordered, it strikes, what died is started again; then the next one."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sdl.testing.torture.faults import AT_RANDOM, PROCESSES, Fault, Process
-from sdl.testing.torture.lane import DONE, HUNG, REFUSED, WAITING, Attempt
+from sdl.testing.torture.faults import AT_RANDOM, PROCESSES, RECONCILING, Fault, Process
+from sdl.testing.torture.trial import DONE, HUNG, REFUSED, WAITING, Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sdl.testing.torture.house import House
+    from sdl.testing.torture.household import Household
 
 FROZEN = 0.5
 """Seconds for which a process is frozen, at least. Chosen: others ask it meanwhile."""
@@ -35,10 +35,11 @@ class Course:
         code: the campaign's exit code at its end; None where it has none.
         has_left: whether the campaign's process once ended by itself before its end, as for want of disk: shared time waits
             for what died, not for what left, so that its moments are others than those of the undisturbed run.
-        left: the last fault, where it did not strike because it was ordered of a campaign that was under way already.
+        left: the last fault, where it did not strike because it was ordered of a campaign that was under way already, which may
+            have met its boundary for the last time.
     """
 
-    def __init__(self, house: House, faults: Iterator[Fault], first: Fault | None) -> None:
+    def __init__(self, house: Household, faults: Iterator[Fault], first: Fault | None) -> None:
         self.attempts: list[Attempt] = []
         self.problems: list[str] = []
         self.code: int | None = None
@@ -50,8 +51,9 @@ class Course:
         self._struck = dict.fromkeys(PROCESSES, 0)
         self._resuming: dict[Process, tuple[int, int]] = {}  # process → attempt, signs of life before
         self._is_ordered = False
+        self._is_held = False  # whether the order waits for a sign of life
         self._ordered_at = 0.0
-        self._is_fresh = True  # whether the order was there when the campaign's process was started
+        self._is_fresh = True  # whether the order was there when the campaign began
         self._hurt: set[Process] = set()  # what was struck in the life of the campaign's process
         self._lives = 0  # signs of life of the campaign before its process was started
 
@@ -96,21 +98,29 @@ class Course:
         """Order the next fault."""
         fault, self._first = self._first or next(self._faults, None), None
         self._is_ordered = fault is not None
-        self._is_fresh = "campaign" not in self._house.pids
+        self._is_fresh = not self.attempts
         self._ordered_at = time.monotonic()
         if fault is not None:
             self.attempts.append(Attempt(fault, struck=False))
-        self._house.order(fault if fault is None or fault.boundary != AT_RANDOM else None)
+            self._struck[fault.process] = self._house.notes(fault.process).count("struck")
+        # A worker that dies again and again in one call is given up, and rightly so: its next death waits for an answer.
+        self._is_held = fault is not None and fault.process == "worker" and "worker" in self._resuming
+        self._house.order(None if self._is_timed or self._is_held else fault)
+
+    @property
+    def _is_timed(self) -> bool:
+        """Whether the fault strikes when this process says so: all that come at random but a worker's, which sees to it."""
+        return self._is_ordered and self._fault.boundary == AT_RANDOM and self._fault.process != "worker"
 
     def _is_due(self) -> bool:
         """Whether it is time for a fault that strikes at a random time."""
-        if not self._is_ordered or self._fault.boundary != AT_RANDOM:
+        if not self._is_timed:
             return False
         return time.monotonic() - self._ordered_at > self._fault.seconds
 
     def _has_struck(self) -> bool:
         """Whether the fault that is ordered of a boundary has struck since this was last asked."""
-        if not self._is_ordered or self._fault.boundary == AT_RANDOM:
+        if not self._is_ordered or self._is_timed:
             return False
         process = self._fault.process
         before, self._struck[process] = self._struck[process], self._house.notes(process).count("struck")
@@ -122,21 +132,25 @@ class Course:
         self.attempts[number] = Attempt(fault, struck=True)
         self._is_ordered = False
         self._hurt.add(fault.process)
+        if fault.kind == "full disk" and fault.process == "campaign":
+            self.has_left = True  # whatever strikes it on its way out
+        if fault.process != "database":  # what is started in its place must not take the order for its own
+            self._house.order(None)
         if fault.kind == "freeze":
             self._freeze(fault, is_stopped=is_stopped)
-        dying: dict[str, tuple[Process, ...]] = {
-            "kill": (fault.process,),
-            "kill both": ("campaign", "server"),
-            "orphan request": ("campaign",),
-        }
-        dead = dying.get(fault.kind, ())
+        dead = _dying(fault)
         for process in dead:
-            self._house.kill(process)
-            self._resuming[process] = number, self._house.notes(process).count("back")
+            if process != "database" or len(dead) == 1:  # else the campaign's own start tells both
+                self._resuming[process] = number, self._house.notes(process).count("back")
+        if "database" in dead:
+            self._house.interrupt_database(tuple(p for p in dead if p != "database"))
+        else:
+            for process in dead:
+                self._house.kill(process)  # a worker, which is none of ours, has died already
+        self._next()  # before anything starts: what it does at its start is a boundary too
         if "server" in dead:
             self._hurt.add("server")
             self._house.start_server()
-        self._next()
         if "campaign" in dead:
             self._start_campaign()
 
@@ -157,7 +171,9 @@ class Course:
         while time.monotonic() < began + FROZEN:
             time.sleep(_POLL)
         house.go_on(process)
-        if other != REFUSED:
+        # Whoever comes after the end finds nothing to do, and may say so.
+        is_over = fault.boundary in {"after commit of campaign.ended", AT_RANDOM} and process == "campaign"
+        if other != REFUSED and not (is_over and other == DONE):
             self.problems.append(
                 f"a second process was not refused in the place of the {process} while that was frozen (exit {other})"
             )
@@ -176,7 +192,7 @@ class Course:
         self.code = code
         if code == DONE:
             self._see_resumed()
-            if self._is_ordered and not self._is_fresh and self._fault.boundary != AT_RANDOM:
+            if self._is_ordered and not self._is_fresh and self._fault.boundary not in RECONCILING:
                 self.left = self._fault
             return True
         if code == WAITING:
@@ -196,7 +212,6 @@ class Course:
             self.problems.append(
                 f"the campaign was under way and ended (exit {code}), but only hurt was: {hurt}: {said}"
             )
-        self._is_fresh = True
         self._start_campaign()
         return True
 
@@ -207,3 +222,13 @@ class Course:
             if len(times) > before:
                 del self._resuming[process]
                 self.attempts[number] = replace(self.attempts[number], resumed=times[before])
+                if process == "worker" and self._is_held:
+                    self._is_held = False
+                    self._house.order(self._fault)
+
+
+def _dying(fault: Fault) -> tuple[Process, ...]:
+    """Return what dies of a fault."""
+    if fault.kind == "kill both":
+        return ("database", "campaign") if fault.process == "database" else ("campaign", "server")
+    return {"kill": (fault.process,), "orphan request": ("campaign",)}.get(fault.kind, ())

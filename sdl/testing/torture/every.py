@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sdl.testing.torture.lane import DONE, Lane, Subject, Trial, records
+from sdl.testing.torture.lane import Lane, records
+from sdl.testing.torture.trial import DONE, Subject, Trial
 from sdl.testing.torture.verdict import judge
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _copy_after_writes(home: Path, copies: Path) -> None:
             nonlocal number
             value = method(*arguments, **named)
             number += 1
-            shutil.copytree(home, copies / f"{number:05d}", ignore=shutil.ignore_patterns("note", "said"))
+            shutil.copytree(home, copies / f"{number:05d}", ignore=shutil.ignore_patterns("note.*", "orders.*", "said"))
             return value
 
         setattr(owner, name, write)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Process = Literal["campaign", "server", "network"]
-"""Who meets boundaries; `network` is the way between the other two."""
+Process = Literal["campaign", "worker", "server", "network", "database", "prefect"]
+"""Who is struck: `worker` is the process of planner and analyses, `network` the way between campaign and server, `database` holds
+the ledger, `prefect` is the Prefect server; both are killed at boundaries that the campaign meets."""
 
-PROCESSES: tuple[Process, ...] = ("campaign", "server", "network")
+PROCESSES: tuple[Process, ...] = ("campaign", "worker", "server", "network", "database", "prefect")
 """All of them."""
 
 Kind = Literal[
@@ -42,6 +43,8 @@ _ALL_PAGES = 1073741823
 AT_RANDOM = "at a random time"
 """The boundary of a fault that strikes after a time instead of at a boundary."""
 
+RECONCILING = ("before reconciling", "after reconciling")
+"""Met by who settles a command of a dead process: an undisturbed run does not."""
 
 FULL = 1.5
 """Seconds for which the disk of a lab server is full. Chosen: longer than the server waits before it tries again."""
@@ -53,11 +56,12 @@ class Fault:
 
     Attributes:
         kind: `kill` (SIGKILL), `freeze` (SIGSTOP until somebody else has tried to take over), `full disk` (the database takes
-            nothing any more), `kill both` (campaign and lab server); for those of the network see `proxy`.
+            nothing any more), `kill both` (campaign and lab server, or campaign and database); for those of the network see
+            `proxy`.
         boundary: its name, such as `before command.intended`, or `AT_RANDOM`.
         count: strikes when the boundary is met for this time, from 1.
         seconds: after which it strikes, where at random.
-        process: which one meets the boundary.
+        process: which one is struck.
     """
 
     kind: Kind
@@ -71,12 +75,15 @@ class Boundaries:
     """Counts the boundaries that a process meets, and lets a fault strike at one; made in the process that is to suffer.
 
     Args:
-        fault: what is to strike, or None to count alone.
         note: a file that is written right before the fault strikes, and at the first commit after the start.
+
+    Attributes:
+        fault: what is to strike, or None to count alone.
+        met: boundary → how often it was met.
     """
 
-    def __init__(self, fault: Fault | None, note: Path) -> None:
-        self.fault = fault
+    def __init__(self, note: Path) -> None:
+        self.fault: Fault | None = None
         self.note = note
         self.met: Counter[str] = Counter()
         self._full_until = -math.inf
@@ -88,21 +95,29 @@ class Boundaries:
         """Whether the disk takes nothing now."""
         return time.monotonic() < self._full_until
 
-    def due(self, boundary: str) -> Fault | None:
-        """Count a boundary; returns the fault where it is its time, which is noted."""
+    def found(self, boundary: str) -> Fault | None:
+        """Count a boundary; returns the fault where it is its time."""
         self.met[boundary] += 1
         fault = self.fault
         if fault is None or fault.boundary != boundary or self.met[boundary] != fault.count:
             return None
-        with self.note.open("a") as file:
-            file.write("struck\n")
+        return fault
+
+    def due(self, boundary: str) -> Fault | None:
+        """Count a boundary; returns the fault where it is its time, which is noted."""
+        fault = self.found(boundary)
+        if fault is not None:
+            self.struck()
         return fault
 
     def meet(self, boundary: str) -> None:
         """Count a boundary; the fault strikes where it is its time."""
         fault = self.due(boundary)
-        if fault is None:
-            return
+        if fault is not None:
+            self.strike(fault)
+
+    def strike(self, fault: Fault) -> None:
+        """Let a fault strike here."""
         if fault.kind in {"kill", "kill both"}:
             os.kill(os.getpid(), signal.SIGKILL)
         elif fault.kind == "freeze":
@@ -110,6 +125,16 @@ class Boundaries:
         else:
             # The disk of a lab server is freed by somebody while it runs; a campaign ends for want of it.
             self._full_until = time.monotonic() + (FULL if fault.process == "server" else math.inf)
+
+    def struck(self) -> None:
+        """Note that a fault strikes."""
+        with self.note.open("a") as file:
+            file.write("struck\n")
+
+    def begin_again(self, seconds: float) -> None:
+        """Have the next sign of life count from so many seconds ago."""
+        self._began = time.monotonic() - seconds
+        self._is_back = False
 
     def back(self) -> None:
         """Note how long it took from the start of the process to the first row of its own."""

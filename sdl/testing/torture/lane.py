@@ -2,112 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sdl.ledger import Ledger
 from sdl.testing.torture import victim
-from sdl.testing.torture.faults import AT_RANDOM, Fault
+from sdl.testing.torture.course import Course
+from sdl.testing.torture.faults import Fault, Process
+from sdl.testing.torture.household import Ended, Household, end_of
 from sdl.testing.torture.planning import planned
+from sdl.testing.torture.trial import DONE, HUNG, WAITING, Subject, Trial
 from sdl.testing.torture.verdict import Verdict, judge
 from sdl.world import Operation, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     import numpy as np
 
     from sdl.ledger import Row
-    from sdl.preflight import Checked
-
-DONE, REFUSED, WAITING = 0, 2, 3
-"""Exit codes of `sdl run`: the campaign is done; bad input, or another process has it; only a person can bring it on."""
-
-HUNG = 300.0
-"""Seconds after which a process counts as hung."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is tortured.
-
-    Attributes:
-        run: what runs the campaign to its end in a home, as `sdl run` does; returns its exit code. Called in a forked child.
-        name: of the campaign.
-        outcomes: that every finished experiment must have.
-        reads: (instrument, action) of actions that do no harm when they are repeated.
-        sabotage: breaks the victim on purpose, to see whether that is noticed; or None.
-        answer: answers the open questions of a home from the world's record, as a person who looks would; or None.
-    """
-
-    run: Callable[[Path], int]
-    name: str
-    outcomes: tuple[str, ...]
-    reads: frozenset[tuple[str, str]]
-    sabotage: Callable[[], None] | None = None
-    answer: Callable[[Path], int] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        checked: Checked,
-        run: Callable[[Path], int],
-        sabotage: Callable[[], None] | None = None,
-        answer: Callable[[Path], int] | None = None,
-    ) -> Subject:
-        """Return a campaign that pre-flight has passed as a subject."""
-        return cls(run, checked.campaign.name, checked.plan.outcomes, harmless(checked), sabotage, answer)
-
-
-def harmless(checked: Checked) -> frozenset[tuple[str, str]]:
-    """Return (instrument, action) of all actions of a lab that do no harm when they are repeated."""
-    return frozenset(
-        (name, action.name)
-        for name, plan in checked.lab.instruments.items()
-        for action in plan.description.actions.values()
-        if action.effect != "irreversible"
-    )
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What a fault did.
-
-    Attributes:
-        fault: which.
-        struck: whether it struck before the campaign was done.
-        resumed: seconds from the next start to the first row of its own, or None where that was not seen.
-        problem: what went wrong beside the fault, or None.
-    """
-
-    fault: Fault
-    struck: bool
-    resumed: float | None = None
-    problem: str | None = None
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One campaign that was tortured: what was done to it, and what came of it.
-
-    Attributes:
-        folder: its home.
-        attempts: the faults that were meant for it.
-        verdict: of its records.
-        problems: everything that must not happen, those of the verdict included.
-        is_compared: whether it was held against the undisturbed run.
-    """
-
-    folder: Path
-    attempts: tuple[Attempt, ...]
-    verdict: Verdict
-    problems: tuple[str, ...]
-    is_compared: bool = True
+    from sdl.testing.torture.database import Database
 
 
 def records(subject: Subject, home: Path) -> tuple[list[Row], list[Operation]]:
@@ -125,151 +39,109 @@ def records(subject: Subject, home: Path) -> tuple[list[Row], list[Operation]]:
 
 
 class Lane:
-    """Tortures one campaign after another in a folder.
+    """Tortures one campaign after another in a folder, each with its lab in its own process.
 
     Args:
         subject: what is tortured.
         folder: where each campaign gets a home of its own.
+        make_database: starts what holds the ledgers and is tortured too; None where each is a file in its home.
     """
 
-    def __init__(self, subject: Subject, folder: Path) -> None:
+    def __init__(self, subject: Subject, folder: Path, make_database: Callable[[], Database] | None = None) -> None:
         self.subject = subject
         self.folder = folder
+        self._make_database = make_database
+        self._database: Database | None = None
+        self._left: Fault | None = None
 
-    def faults(self, met: Mapping[str, int], rng: np.random.Generator, lane: int, lanes: int) -> Iterator[Fault]:
+    def close(self) -> None:
+        """End what outlives a campaign."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def faults(
+        self, met: Mapping[Process, Mapping[str, int]], rng: np.random.Generator, lane: int, lanes: int
+    ) -> Iterator[Fault]:
         """Yield faults without end, for one lane of several; see `planned`."""
-        return planned(met, rng, lane * len(met) // lanes)
+        del lane, lanes  # the generator is the lane's own
+        return planned(met, rng)
 
-    def undisturbed(self) -> tuple[tuple[list[Row], list[Operation]], dict[str, int]]:
-        """Run the campaign without faults; returns its records, and how often it met each boundary.
+    def undisturbed(self) -> tuple[Any, Mapping[Process, Mapping[str, int]]]:
+        """Run the campaign without faults; returns its records, and how often each process met each boundary.
 
         Raises:
             RuntimeError: it did not come to its end.
         """
         home = self.folder / "undisturbed"
-        home.mkdir(parents=True)
-        code = self._wait(self._start(home, None))
-        if code != DONE:
-            raise RuntimeError(
-                f"the campaign does not come to its end without faults (exit {code}):\n{(home / 'said').read_text()[-2000:]}"
-            )
-        met = {}
-        for line in (home / "note").read_text().splitlines():
-            word, _, rest = line.partition(" ")
-            if word == "met":
-                number, _, name = rest.partition(" ")
-                met[name] = int(number)
-        return records(self.subject, home), met
+        trial = self.trial(-1, iter(()), None, home)
+        if trial.problems:
+            raise RuntimeError(f"the campaign does not come to its end without faults: {'; '.join(trial.problems)}")
+        return self._records(home), self._household(home).met()
 
-    def trial(
-        self, number: int, faults: Iterator[Fault], undisturbed: tuple[list[Row], list[Operation]] | None
-    ) -> Trial:
-        """Take one campaign through faults until it is done, and judge it."""
-        home = self.folder / f"{number:05d}"
-        home.mkdir(parents=True)
-        attempts: list[Attempt] = []
+    def trial(self, number: int, faults: Iterator[Fault], undisturbed: Any, home: Path | None = None) -> Trial:  # noqa: ANN401
+        """Take one campaign through faults until it is done, and judge it.
+
+        Args:
+            number: of the campaign.
+            faults: what is ordered, one after another.
+            undisturbed: the records of the run without faults, or None.
+            home: the folder; one of its own by default.
+        """
+        home = home or self.folder / f"{number:05d}"
+        house = self._household(home)
+        course = Course(house, faults, self._left)
         problems: list[str] = []
-        while True:
-            fault = next(faults, None)
-            noted = self._noted(home)
-            code, problem = self._suffer(home, fault)
-            now = self._noted(home)
-            back = [float(line.split()[1]) for line in now[len(noted) :] if line.startswith("back")]
-            if back and attempts and attempts[-1].struck and attempts[-1].resumed is None:
-                last = attempts[-1]
-                attempts[-1] = Attempt(last.fault, last.struck, back[0], last.problem)
-            if fault is not None:
-                attempts.append(Attempt(fault, "struck" in now[len(noted) :], None, problem))
-            if problem is not None:
-                problems.append(problem)
-            if code == WAITING and self._answered(home):
-                continue
-            if code == DONE or (fault is None and code is not None):
-                break
-            if code is None:
-                break
-        if code != DONE:
-            said = (home / "said").read_text()[-1500:]
-            problems.append(f"the campaign did not come to its end (exit {code}): {said}")
-        verdict = judge(*records(self.subject, home), self.subject.outcomes, self.subject.reads, undisturbed)
+        try:
+            house.open()
+            course.run()
+            problems += house.close()
+        except Ended as ended:
+            problems.append(str(ended))
+        finally:
+            house.kill_all()
+        self._left = course.left
+        problems = [*course.problems, *problems]
+        if course.code != DONE:
+            problems.append(f"the campaign did not come to its end (exit {course.code}): {house.said()}")
+        other = undisturbed if self._is_comparable(course) else None
+        verdict = self._judge(self._records(home), other)
         found = (*problems, *verdict.problems)
-        return Trial(home, tuple(attempts), verdict, found, is_compared=undisturbed is not None)
+        return Trial(home, tuple(course.attempts), verdict, found, is_compared=other is not None)
 
     def finish(self, home: Path) -> int | None:
         """Take what stands in a home to its end; returns the exit code, None where it hung."""
-        while (code := self._wait(self._start(home, None))) == WAITING and self._answered(home):
-            pass
-        return code
+        house = self._household(home)
+        while True:
+            house.start_campaign()
+            code = end_of(house.pids.pop("campaign"), HUNG)
+            if code != WAITING or not house.answered():
+                return code
 
-    def _answered(self, home: Path) -> bool:
-        """Have the open questions answered; returns whether that was done."""
-        answer = self.subject.answer
-        if answer is None:
-            return False
-        pid = victim.fork(lambda: answer(home), None, home / "note", home / "said")
-        return self._wait(pid) == DONE
+    # --- what a lab server changes -----------------------------------------------------------------------------------
 
-    # --- one process -------------------------------------------------------------------------------------------------
-
-    def _start(self, home: Path, fault: Fault | None) -> int:
+    def _household(self, home: Path) -> Household:
         subject = self.subject
-        return victim.fork(
-            lambda: subject.run(home),
-            fault,
-            home / "note",
-            home / "said",
-            subject.sabotage,
-        )
 
-    def _suffer(self, home: Path, fault: Fault | None) -> tuple[int | None, str | None]:
-        """Start the campaign and let a fault strike; returns the exit code (None: hung) and what else went wrong."""
-        pid = self._start(home, fault)
-        if fault is None:
-            return self._wait(pid), None
-        if fault.boundary == AT_RANDOM:
-            return self._kill_after(pid, fault.seconds, home), None
-        if fault.kind == "freeze":
-            return self._freeze(pid, home)
-        return self._wait(pid), None
+        def run() -> int:
+            return victim.campaign(home, victim.arm_embedded, lambda: subject.run(home), subject.sabotage)
 
-    def _kill_after(self, pid: int, seconds: float, home: Path) -> int | None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(min(0.005, max(end - time.monotonic(), 0.0)))
-        with (home / "note").open("a") as file:
-            file.write("struck\n")
-        os.kill(pid, signal.SIGKILL)
-        return self._wait(pid)
+        return Household(home, run, subject.answer, self._server())
 
-    def _freeze(self, pid: int, home: Path) -> tuple[int | None, str | None]:
-        """Wait until the process freezes, see that nobody else can take its campaign, and let it go on."""
-        _, status = os.waitpid(pid, os.WUNTRACED)
-        if not os.WIFSTOPPED(status):
-            return os.waitstatus_to_exitcode(status), None  # it was done before
-        other = self._wait(self._start(home, None))
-        os.kill(pid, signal.SIGCONT)
-        code = self._wait(pid)
-        if other != REFUSED:
-            return code, f"a second process was not refused while the first one was frozen (exit {other})"
-        return code, None
+    def _server(self) -> Database | None:
+        if self._database is None and self._make_database is not None:
+            self._database = self._make_database()
+        return self._database
+
+    def _records(self, home: Path) -> Any:  # noqa: ANN401  what `_judge` takes
+        return records(self.subject, home)
+
+    def _judge(self, found: Any, undisturbed: Any) -> Verdict:  # noqa: ANN401  as `_records` gives them
+        rows, effects = found
+        return judge(rows, effects, self.subject.outcomes, self.subject.reads, undisturbed)
 
     @staticmethod
-    def _wait(pid: int) -> int | None:
-        """Wait for a process; returns its exit code, negative for a signal, or None where it hung and was killed."""
-        end = time.monotonic() + HUNG
-        while time.monotonic() < end:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.005)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        return None
-
-    @staticmethod
-    def _noted(home: Path) -> list[str]:
-        note = home / "note"
-        return note.read_text().splitlines() if note.exists() else []
+    def _is_comparable(course: Course) -> bool:
+        """Whether a run must equal the undisturbed one: time of one's own stands still while nobody is there."""
+        del course
+        return True

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+HOME = "SDL_TORTURE_HOME"
+"""Names the folder in which a worker finds its orders and keeps its notes."""
+
+
 def order(path: Path, fault: Fault | None, number: int) -> None:
     """Order a fault, or that none is to strike.
 
@@ -32,31 +36,35 @@ class OrderedBoundaries(Boundaries):
     Args:
         orders: the file in which they come.
         note: as of `Boundaries`.
+
+    Attributes:
+        number: of the last order, 0 before the first.
     """
 
     def __init__(self, orders: Path, note: Path) -> None:
-        super().__init__(None, note)
-        self._orders = orders
+        super().__init__(note)
+        self.orders = orders
+        self.number = 0
         self._seen: tuple[int, int] | None = None
-        self._number = 0
 
-    def due(self, boundary: str) -> Fault | None:
-        """Look for an order, then count the boundary; see `Boundaries.due`."""
-        self._look()
-        return super().due(boundary)
+    def found(self, boundary: str) -> Fault | None:
+        """Look for an order, then count the boundary; see `Boundaries.found`."""
+        self.look()
+        return super().found(boundary)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Take note of a new order."""
         try:
-            found = os.stat(self._orders)  # noqa: PTH116  this runs at every boundary
-        except FileNotFoundError:
-            return
-        seen = (found.st_mtime_ns, found.st_ino)
-        if seen == self._seen:
+            found = os.stat(self.orders)  # noqa: PTH116  this runs at every boundary
+            seen = (found.st_mtime_ns, found.st_ino)
+            if seen == self._seen:
+                return
+            told = json.loads(self.orders.read_text())
+        except FileNotFoundError:  # also between the two: somebody else has taken it
             return
         self._seen = seen
-        told = json.loads(self._orders.read_text())
-        if told["number"] > self._number:
-            self._number = told["number"]
+        if told["number"] > self.number:
+            self.number = told["number"]
             fault = None if told["fault"] is None else Fault(**told["fault"])
             if fault is not None:
                 fault = Fault(**{**told["fault"], "count": self.met[fault.boundary] + fault.count})

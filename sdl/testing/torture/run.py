@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sdl.ledger.place import VARIABLE
 from sdl.testing.torture.every import in_lanes
-from sdl.testing.torture.lane import Trial
+from sdl.testing.torture.faults import PROCESSES
+from sdl.testing.torture.planning import places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from sdl.testing.torture.faults import Fault, Kind, Process
+    from sdl.testing.torture.faults import Kind, Process
+    from sdl.testing.torture.lane import Lane
+    from sdl.testing.torture.trial import Trial
 
 
-class AnyLane(Protocol):
-    """What takes one campaign after another through faults: with its lab in its own process, or on a lab server."""
-
-    def undisturbed(self) -> tuple[Any, Any]:
-        """Run a campaign without faults; returns its records, and how often it met each boundary."""
-
-    def faults(self, met: Any, rng: np.random.Generator, lane: int, lanes: int) -> Iterator[Fault]:  # noqa: ANN401
-        """Yield faults without end, for one lane of several."""
-
-    def trial(self, number: int, faults: Iterator[Fault], undisturbed: Any) -> Trial:  # noqa: ANN401
-        """Take one campaign through faults until it is done, and judge it."""
+@contextmanager
+def no_ledger_of_the_user() -> Iterator[None]:
+    """Leave the address of the user's own ledger out of the environment for as long as the block lasts."""
+    kept = os.environ.pop(VARIABLE, None)
+    try:
+        yield
+    finally:
+        if kept is not None:
+            os.environ[VARIABLE] = kept
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,21 @@ class TortureResult:
     Attributes:
         trials: every campaign.
         seconds: wall time.
+        places: (process, boundary) of all that were to be struck.
     """
 
     trials: tuple[Trial, ...]
     seconds: float
+    places: frozenset[tuple[Process, str]] = frozenset()
+
+    @classmethod
+    def of(cls, results: Sequence[TortureResult]) -> TortureResult:
+        """Return several results as one."""
+        return cls(
+            tuple(t for r in results for t in r.trials),
+            sum(r.seconds for r in results),
+            frozenset(p for r in results for p in r.places),
+        )
 
     @property
     def problems(self) -> list[str]:
@@ -57,6 +72,22 @@ class TortureResult:
         return Counter((f.process, f.kind, f.boundary) for f in faults)
 
     @property
+    def by_boundary(self) -> dict[tuple[Process, str], int]:
+        """(process, boundary) → how many faults of any kind struck there; 0 for those that none did."""
+        found = Counter((process, boundary) for process, _, boundary in self.struck.elements())
+        return {place: found[place] for place in sorted({*self.places, *found})}
+
+    @property
+    def process_faults(self) -> int:
+        """How many faults struck a process: killed it, froze it, or filled its disk; the network is none."""
+        return sum(number for (process, _, _), number in self.struck.items() if process != "network")
+
+    @property
+    def plain(self) -> int:
+        """How many campaigns had nothing carried out a second time, and nothing asked."""
+        return sum(t.verdict.is_plain for t in self.trials)
+
+    @property
     def median_resume(self) -> float | None:
         """Median seconds from a start after a fault to the first row of its own; of a lab server, until it answers."""
         times = [a.resumed for t in self.trials for a in t.attempts if a.resumed is not None]
@@ -64,18 +95,29 @@ class TortureResult:
 
     @property
     def median_resumes(self) -> dict[str, float]:
-        """The same for campaign and lab server, of those that were started again; after `kill both`, that of the campaign."""
+        """The same for each process that was started again; after `kill both`, that of the campaign.
+
+        A worker is there again with its first answer, a database with the first commit after its death.
+        """
         times: dict[str, list[float]] = {}
         for attempt in (a for t in self.trials for a in t.attempts if a.resumed is not None):
-            is_server = attempt.fault.process == "server" and attempt.fault.kind == "kill"
-            times.setdefault("server" if is_server else "campaign", []).append(float(attempt.resumed or 0.0))
+            process = attempt.fault.process if attempt.fault.kind == "kill" else "campaign"
+            times.setdefault(process, []).append(float(attempt.resumed or 0.0))
         return {process: statistics.median(found) for process, found in sorted(times.items())}
 
     def as_json(self) -> dict[str, Any]:
-        """Return the counts as JSON data; what struck lab server and network stands under names of its own."""
+        """Return the counts as JSON data; what struck another process than the campaign stands under names of its own."""
         struck = sorted(self.struck.items())
+        boundaries: dict[str, dict[str, int]] = {}
+        for (process, boundary), number in self.by_boundary.items():
+            boundaries.setdefault(process, {})[boundary] = number
+        least = min(self.by_boundary.values(), default=0)
         return {
             "faults": sum(self.struck.values()),
+            "faults_of_processes": self.process_faults,
+            "struck_by_boundary": boundaries,
+            "least_struck": least,
+            "least_struck_boundaries": [f"{p}, {b}" for (p, b), n in self.by_boundary.items() if n == least],
             "campaigns": len(self.trials),
             "struck": {
                 f"{kind}, {place}": number for (process, kind, place), number in struck if process == "campaign"
@@ -91,8 +133,14 @@ class TortureResult:
             "observations_missing": sum(len(t.verdict.missing) for t in self.trials),
             "observations_doubled": sum(len(t.verdict.doubled) for t in self.trials),
             "questions": sum(t.verdict.questions for t in self.trials),
+            "campaigns_nothing_repeated_or_asked": self.plain,
             "campaigns_equal_to_undisturbed": sum(t.is_compared and t.verdict.difference is None for t in self.trials),
             "campaigns_compared": sum(t.is_compared for t in self.trials),
+            "differences": [
+                {"campaign": str(t.folder), "first": t.verdict.difference, "cause": t.verdict.cause}
+                for t in self.trials
+                if t.verdict.difference is not None
+            ],
             "median_seconds_to_resume": self.median_resume,
             "median_seconds_to_resume_by_process": self.median_resumes,
             "seconds": self.seconds,
@@ -110,18 +158,20 @@ class Torture:
         faults: how many are to strike.
         seed: of their choice.
         lanes: how many campaigns at once.
+        processes: which are struck; all by default.
         compare: whether every run is held against the undisturbed one (virtual time).
         say: told how far it is.
     """
 
     def __init__(
         self,
-        make: Callable[[Path], AnyLane],
+        make: Callable[[Path], Lane],
         folder: Path,
         *,
         faults: int,
         seed: int = 0,
         lanes: int = 1,
+        processes: Collection[Process] = PROCESSES,
         compare: bool = True,
         say: Callable[[str], None] | None = None,
     ) -> None:
@@ -129,6 +179,7 @@ class Torture:
         self.faults = faults
         self.seed = seed
         self.lanes = lanes
+        self.processes = processes
         self.compare = compare
         self._make = make
         self._say = say or (lambda _: None)
@@ -140,14 +191,27 @@ class Torture:
             RuntimeError: the campaign does not come to its end even without faults, or a lane broke.
         """
         began = time.monotonic()
-        undisturbed, met = self._make(self.folder).undisturbed()
-        self._say(f"undisturbed: done in {time.monotonic() - began:.1f} s")
-        shares = [self.faults // self.lanes + (i < self.faults % self.lanes) for i in range(self.lanes)]
-        trials = in_lanes(lambda i: self._lane(i, shares[i], met, undisturbed), self.folder, self.lanes)
-        return TortureResult(tuple(trials), time.monotonic() - began)
+        with no_ledger_of_the_user():
+            whole = self._make(self.folder)
+            try:
+                undisturbed, found = whole.undisturbed()
+            finally:
+                whole.close()
+            met = {process: number for process, number in found.items() if process in self.processes}
+            self._say(f"undisturbed: done in {time.monotonic() - began:.1f} s")
+            shares = [self.faults // self.lanes + (i < self.faults % self.lanes) for i in range(self.lanes)]
+            trials = in_lanes(lambda i: self._lane(i, shares[i], met, undisturbed), self.folder, self.lanes)
+        wanted = frozenset((process, name) for process, names in places(met).items() for name in names)
+        return TortureResult(tuple(trials), time.monotonic() - began, wanted)
 
     def _lane(self, lane: int, share: int, met: Any, undisturbed: Any) -> list[Trial]:  # noqa: ANN401  the lane's own
         worker = self._make(self.folder / f"lane{lane}")
+        try:
+            return self._trials(worker, lane, share, met, undisturbed)
+        finally:
+            worker.close()
+
+    def _trials(self, worker: Lane, lane: int, share: int, met: Any, undisturbed: Any) -> list[Trial]:  # noqa: ANN401
         faults = worker.faults(met, np.random.default_rng([self.seed, lane]), lane, self.lanes)
         trials: list[Trial] = []
         struck = 0

@@ -8,17 +8,15 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from sdl.errors import NameInUseError
-from sdl.testing.torture.faults import Boundaries
 from sdl.testing.torture.proxy import Network, route
-from sdl.testing.torture.victim import label_of, watch_disk
+from sdl.testing.torture.victim import watch_disk
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
     from pathlib import Path
 
     from sdl.lab import LabPlan
-    from sdl.ledger import Ledger
+    from sdl.testing.torture.faults import Boundaries
 
 REFUSED = 2
 """Exit code of a lab server whose folder or instruments belong to another process."""
@@ -33,23 +31,12 @@ def preload() -> None:
 
 
 def arm_campaign(boundaries: Boundaries) -> None:
-    """Have a campaign meet commits of its ledger, sending and answers."""
+    """Have a campaign meet sending, answers and taking over."""
     from sdl.lab.client import RemoteLab
-    from sdl.ledger import Ledger
 
-    boundaries.around(Ledger, "append", label_of)
-    append = Ledger.append
-
-    def noting(self: Ledger, *arguments: Any) -> Any:  # noqa: ANN401
-        rows = append(self, *arguments)
-        boundaries.back()
-        return rows
-
-    Ledger.append = noting  # type: ignore[method-assign, assignment]
     boundaries.around_async(RemoteLab, "execute", "before sending", "after the reply")
     boundaries.around_async(RemoteLab, "reconcile", "before reconciling", "after reconciling")
     boundaries.around_async(RemoteLab, "take_over", "before taking over", "after taking over")
-    watch_disk(boundaries)
 
 
 def arm_server(boundaries: Boundaries) -> None:
@@ -136,13 +123,6 @@ def serve_network(listening: socket.socket, port: int, boundaries: Boundaries) -
     asyncio.run(serve())
     boundaries.tell()
     return 0
-
-
-def run_campaign(work: Callable[[], int], boundaries: Boundaries) -> int:
-    """Run a campaign; returns its exit code."""
-    code = work()
-    boundaries.tell()
-    return code
 
 
 def own_locks(folder: Path) -> None:

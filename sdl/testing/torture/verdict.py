@@ -16,7 +16,7 @@ from sdl.ledger import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sdl.ledger import Row
     from sdl.world import Operation
@@ -33,7 +33,8 @@ class Verdict:
         doubled: outcomes that an experiment has more than once.
         repeated: effects that were carried out more than once, those that only read included.
         questions: how many were asked.
-        difference: the first thing in which the run differs from the undisturbed one, or None.
+        difference: the first row in which the run differs from the undisturbed one, or None.
+        cause: the command that was carried out again, or the question, before that row; None where there is none.
     """
 
     twice: tuple[str, ...]
@@ -43,6 +44,12 @@ class Verdict:
     repeated: tuple[str, ...]
     questions: int
     difference: str | None
+    cause: str | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing was carried out a second time and nothing was asked: then it must equal the undisturbed run."""
+        return not self.repeated and not self.questions
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -51,7 +58,7 @@ class Verdict:
         found += [f"observation missing: {x}" for x in self.missing] + [
             f"observation doubled: {x}" for x in self.doubled
         ]
-        if self.difference is not None and not self.repeated and not self.questions:
+        if self.difference is not None and self.cause is None:
             found.append(f"differs from the undisturbed run without a cause: {self.difference}")
         return tuple(found)
 
@@ -92,6 +99,7 @@ def judge(
             lost.append(
                 f"command {command} of experiment {event.experiment} has no outcome, and the experiment is over"
             )
+    difference, cause = (None, None) if undisturbed is None else _difference(rows, effects, *undisturbed)
     given = Counter((r.event.experiment, r.event.outcome) for r in rows if isinstance(r.event, ObservationRecorded))
     good = [r.event.experiment for r in rows if isinstance(r.event, ExperimentFinished) and r.event.state == "done"]
     return Verdict(
@@ -101,46 +109,73 @@ def judge(
         doubled=tuple(f"{o} of experiment {n}" for (n, o), times in given.items() if times > 1),
         repeated=tuple(step for (step, _), number in executed.items() if number > 1),
         questions=len(asked),
-        difference=None if undisturbed is None else _difference(rows, effects, *undisturbed),
+        difference=difference,
+        cause=cause,
     )
 
 
 def _difference(
     rows: Sequence[Row], effects: Sequence[Operation], other: Sequence[Row], others: Sequence[Operation]
-) -> str | None:
-    """Return the first thing in which two runs differ, or None."""
+) -> tuple[str | None, str | None]:
+    """Return the first row in which two runs differ, and the last cause up to it; None where there is none."""
+    end = rows[-1].seq if rows else 0
+    first: tuple[int, str] | None = None
     for what, mine, theirs in (
         ("proposal", _proposals(rows), _proposals(other)),
         ("observation", _observations(rows), _observations(other)),
         ("end", _ends(rows), _ends(other)),
-        ("effect", _effects(effects), _effects(others)),
+        ("effect", _effects(rows, effects), _effects(other, others)),
     ):
         for key in sorted({*mine, *theirs}):
-            if mine.get(key) != theirs.get(key):
-                return f"{what} {key}: {mine.get(key)!r}, undisturbed {theirs.get(key)!r}"
-    return None
+            seq, value = mine.get(key, (end, None))  # what is missing is missed at the end
+            _, theirs_value = theirs.get(key, (0, None))
+            if value != theirs_value and (first is None or seq < first[0]):
+                first = seq, f"row {seq}, {what} {key}: {value!r}, undisturbed {theirs_value!r}"
+    if first is None:
+        return None, None
+    causes = [c for c in _causes(rows, effects) if c[0] <= first[0]]
+    return first[1], max(causes)[1] if causes else None
 
 
-def _proposals(rows: Sequence[Row]) -> dict[Any, Any]:
+def _causes(rows: Sequence[Row], effects: Sequence[Operation]) -> list[tuple[int, str]]:
+    """Return (row, in words) of every question, and of every command that was carried out though one before it was."""
+    intended = {r.event.command: r.seq for r in rows if isinstance(r.event, CommandIntended)}
+    found = [(r.seq, f"question {r.event.question} (row {r.seq})") for r in rows if isinstance(r.event, QuestionOpened)]
+    seen = set()
+    for effect in effects:
+        step = (effect.samples, effect.instrument, effect.action, effect.occurrence)
+        if step in seen and effect.command in intended:
+            seq = intended[effect.command]
+            found.append((seq, f"command {effect.command} ({effect.instrument}.{effect.action} again, row {seq})"))
+        seen.add(step)
+    return found
+
+
+def _proposals(rows: Sequence[Row]) -> dict[Any, tuple[int, Any]]:
     return {
-        r.event.first + i: candidate
+        r.event.first + i: (r.seq, candidate)
         for r in rows
         if isinstance(r.event, RoundProposed)
         for i, candidate in enumerate(r.event.candidates)
     }
 
 
-def _observations(rows: Sequence[Row]) -> dict[Any, Any]:
+def _observations(rows: Sequence[Row]) -> dict[Any, tuple[int, Any]]:
     return {
-        (r.event.experiment, r.event.outcome): (r.event.value, r.event.uncertainty)
+        (r.event.experiment, r.event.outcome): (r.seq, (r.event.value, r.event.uncertainty))
         for r in rows
         if isinstance(r.event, ObservationRecorded)
     }
 
 
-def _ends(rows: Sequence[Row]) -> dict[Any, Any]:
-    return {r.event.experiment: (r.event.state, r.at) for r in rows if isinstance(r.event, ExperimentFinished)}
+def _ends(rows: Sequence[Row]) -> dict[Any, tuple[int, Any]]:
+    return {r.event.experiment: (r.seq, (r.event.state, r.at)) for r in rows if isinstance(r.event, ExperimentFinished)}
 
 
-def _effects(effects: Sequence[Operation]) -> Mapping[Any, Any]:
-    return {(e.sample, e.instrument, e.action, e.occurrence): (e.begins, e.ends, e.aborted) for e in effects}
+def _effects(rows: Sequence[Row], effects: Sequence[Operation]) -> dict[Any, tuple[int, Any]]:
+    """Return effect → row of its command, 0 where the journal knows none, and when it was."""
+    intended = {r.event.command: r.seq for r in rows if isinstance(r.event, CommandIntended)}
+    return {
+        (e.sample, e.instrument, e.action, e.occurrence): (intended.get(e.command, 0), (e.begins, e.ends, e.aborted))
+        for e in effects
+    }

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 
-from sdl.testing.torture.faults import AT_RANDOM, Boundaries, Fault, fill_up
+from sdl.engine import ProcessWorker
+from sdl.ledger import Ledger, place
+from sdl.testing.torture.faults import fill_up
+from sdl.testing.torture.orders import HOME, OrderedBoundaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sdl.ledger import Event, Ledger
+    from sdl.ledger import Event
+    from sdl.testing.torture.faults import Boundaries
 
 
 def label_of(ledger: Ledger, campaign: str, moment: float, events: Sequence[Event]) -> str:
@@ -24,12 +28,38 @@ def label_of(ledger: Ledger, campaign: str, moment: float, events: Sequence[Even
     return f"commit of {events[0].kind}"
 
 
-def arm(boundaries: Boundaries) -> None:
-    """Have this process meet its boundaries: commits of the ledger, effects in the world, sending and answering of commands."""
-    from sdl.lab import EmbeddedLab
-    from sdl.ledger import Ledger
-    from sdl.world import World
+def campaign(
+    home: Path, arm: Callable[[Boundaries], None], work: Callable[[], int], sabotage: Callable[[], None] | None = None
+) -> int:
+    """Run a campaign that meets its boundaries, its worker and its database those of theirs; returns its exit code.
 
+    Args:
+        home: where orders come and notes are kept.
+        arm: has what is beside ledger and worker meet boundaries.
+        work: runs the campaign.
+        sabotage: breaks it on purpose, to see whether that is noticed; or None.
+    """
+    boundaries = OrderedBoundaries(home / "orders.campaign", home / "note.campaign")
+    armed: list[Boundaries] = [boundaries]
+    arm_ledger(boundaries)
+    arm(boundaries)
+    watch_disk(boundaries)
+    if (home / place.NAME).exists():
+        from sdl.testing.torture.database import arm_database
+
+        armed.append(arm_database(home))
+    ProcessWorker.program = "sdl.testing.torture.worker_victim"
+    os.environ[HOME] = str(home)
+    if sabotage is not None:
+        sabotage()
+    code = work()
+    for each in armed:
+        each.tell()
+    return code
+
+
+def arm_ledger(boundaries: Boundaries) -> None:
+    """Have this process meet commits of its ledger, the first of which is its sign of life."""
     boundaries.around(Ledger, "append", label_of)
     append = Ledger.append
 
@@ -39,11 +69,16 @@ def arm(boundaries: Boundaries) -> None:
         return rows
 
     Ledger.append = noting  # type: ignore[method-assign, assignment]
+
+
+def arm_embedded(boundaries: Boundaries) -> None:
+    """Have this process meet effects in the world of its own, sending and answering of commands."""
+    from sdl.lab import EmbeddedLab
+    from sdl.world import World
+
     boundaries.around(World, "begin", lambda *_: "effect")
     boundaries.around_async(EmbeddedLab, "execute", "before sending", "after the reply")
     boundaries.around_async(EmbeddedLab, "reconcile", "before reconciling", "after reconciling")
-    if boundaries.fault is not None and boundaries.fault.kind == "full disk":
-        watch_disk(boundaries)
 
 
 def watch_disk(boundaries: Boundaries) -> None:
@@ -60,31 +95,6 @@ def watch_disk(boundaries: Boundaries) -> None:
             fill_up(connection.connection.dbapi_connection, is_full=boundaries.is_full)
 
 
-def fork(
-    work: Callable[[], int], fault: Fault | None, note: Path, said: Path, sabotage: Callable[[], None] | None = None
-) -> int:
-    """Run some work in a forked child with a fault waiting in it; returns the child's pid.
-
-    Args:
-        work: what the child does; returns its exit code.
-        fault: what strikes, or None.
-        note: where the child notes what it met.
-        said: where its output goes.
-        sabotage: breaks the child on purpose, to see whether that is noticed.
-    """
-
-    def suffer() -> int:
-        boundaries = Boundaries(fault if fault is None or fault.boundary != AT_RANDOM else None, note)
-        arm(boundaries)
-        if sabotage is not None:
-            sabotage()
-        code = work()
-        boundaries.tell()
-        return code
-
-    return forked(suffer, said)
-
-
 def forked(work: Callable[[], int], said: Path) -> int:
     """Run some work in a forked child in a session of its own; returns its pid. No thread may run in the parent.
 
@@ -99,6 +109,7 @@ def forked(work: Callable[[], int], said: Path) -> int:
         return pid
     code = 70
     try:
+        os.environ.pop(place.VARIABLE, None)  # the user's own ledger is none of ours
         with said.open("ab") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
