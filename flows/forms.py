@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 from prefect import flow, get_client
-from prefect.context import FlowRunContext, TaskRunContext
+from prefect.context import FlowRunContext, TagsContext, TaskRunContext
 from prefect.flow_runs import apause_flow_run
 from prefect.input import RunInput
 from prefect.runtime import flow_run
@@ -44,9 +44,11 @@ class Forms:
     Args:
         campaign: its name.
         ledger: in whose inbox the answers go.
+        tags: of their runs, by which the campaign's next process finds them.
     """
 
-    def __init__(self, campaign: str, ledger: Ledger) -> None:
+    def __init__(self, campaign: str, ledger: Ledger, tags: tuple[str, ...]) -> None:
+        self._tags = tags
         self._campaign = campaign
         self._ledger = ledger
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -109,7 +111,9 @@ class Forms:
         shown = f"experiment {question.experiment}: {question.about}"
         while True:
             try:
-                await form_flow(self._campaign, question.question, shown, _Given(self, question))
+                # The task of an experiment, from which a question comes, has no tags.
+                with TagsContext(current_tags=set(self._tags)):
+                    await form_flow(self._campaign, question.question, shown, _Given(self, question))
                 return
             except Exception as error:  # noqa: BLE001  Prefect's trouble is never the campaign's
                 _log.warning("question %s has no form in Prefect: %s; it is shown anew", question.question, error)

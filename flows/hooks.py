@@ -24,15 +24,14 @@ from prefect.context import TagsContext
 from prefect.exceptions import MissingContextError
 from prefect.runtime import flow_run
 
-from sdl.campaign import label_of
 from sdl.engine import Hooks
 from sdl.engine.notifying import message_of
 from sdl.errors import SdlError
 from sdl.ledger import CommandLate, QuestionAnswered, QuestionAskedAgain, QuestionOpened
-from sdl.loop import best
 
 from .forms import Forms
 from .late import tell_late
+from .results import front_numbers, headed, result_lines
 from .runs import tags_of
 from .watch import RunWatch
 
@@ -73,7 +72,7 @@ class PrefectHooks(Hooks):
         self._say = say
         self._home = home
         self._report = home / "reports" / f"{session.name}.html"
-        self._forms = Forms(session.name, session.ledger)
+        self._forms = Forms(session.name, session.ledger, tags_of(session))
         self._watch: RunWatch | None = None
         self._closing: set[asyncio.Task[None]] = set()
         campaign = session.checked.campaign
@@ -246,21 +245,25 @@ class PrefectHooks(Hooks):
         await acreate_table_artifact(
             self._rows(view), key=f"{self._key}-experiments", description=f"Experiments of {view.campaign}"
         )
+        title = "Best so far" if len(view.plan.objectives) == 1 else "Pareto set so far"
         await acreate_markdown_artifact(
-            await self._markdown(view), key=f"{self._key}-best", description=f"Best so far of {view.campaign}"
+            await self._markdown(view), key=f"{self._key}-best", description=f"{title} of {view.campaign}"
         )
 
     def _rows(self, view: View) -> list[dict[str, Any]]:
         rows = []
+        front = front_numbers(view)
         for number, record in sorted(view.state.experiments.items()):
             row: dict[str, Any] = {"experiment": number, "state": record.state}
             row |= {
-                _headed(n, self._units[n]): v if isinstance(v, str) else float(f"{v:.6g}")
+                headed(n, self._units[n]): v if isinstance(v, str) else float(f"{v:.6g}")
                 for n, v in record.candidate.items()
             }
             for name, unit in self._outcome_units.items():
                 estimate = record.outcomes.get(name)
-                row[_headed(name, unit)] = "" if estimate is None else float(f"{estimate.value:.6g}")
+                row[headed(name, unit)] = "" if estimate is None else float(f"{estimate.value:.6g}")
+            if front is not None:
+                row["in Pareto set"] = "yes" if number in front else ""
             row["reason"] = record.reason or ""
             rows.append(row)
         return rows
@@ -268,26 +271,13 @@ class PrefectHooks(Hooks):
     async def _markdown(self, view: View) -> str:
         from sdl.report import convergence_png, report_data
 
-        record = best(view.plan, view.state)
         lines = [f"# {view.campaign}", ""]
-        if record is None:
-            lines.append("No feasible result yet.")
-        else:
-            lines += [
-                f"Best so far: experiment **{record.number}** ({label_of(record.candidate, self._units)})",
-                "",
-                "| outcome | value |",
-                "|--|--|",
-            ]
-            for name, estimate in record.outcomes.items():
-                spread = "" if estimate.uncertainty is None else f" ± {estimate.uncertainty:.2g}"
-                lines.append(f"| {_headed(name, self._outcome_units.get(name, ''))} | {estimate.value:.5g}{spread} |")
+        found = result_lines(view, self._units, self._outcome_units)
+        lines += found or ["No feasible result yet."]
+        if found:
             ledger = self._session.ledger
             png = await asyncio.to_thread(lambda: convergence_png(report_data(ledger, view.campaign)))
-            lines += ["", f"![best so far](data:image/png;base64,{base64.b64encode(png).decode()})"]
+            shown = "best" if len(view.plan.objectives) == 1 else "progress"
+            lines += ["", f"![{shown} so far](data:image/png;base64,{base64.b64encode(png).decode()})"]
         lines += ["", f"Report: `file://{self._report}` (written at the end, or by `sdl report {view.campaign}`)"]
         return "\n".join(lines)
-
-
-def _headed(name: str, unit: str) -> str:
-    return name if unit in {"", "dimensionless"} else f"{name} [{unit}]"

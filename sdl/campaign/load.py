@@ -21,6 +21,7 @@ from sdl.campaign.lab import read_lab
 from sdl.campaign.model import Campaign, LabSpec, PlannerSpec, Positive, Step, Stop
 from sdl.campaign.protocol import read_on_failure, read_sources
 from sdl.campaign.reader import Reader
+from sdl.campaign.references import check_references
 from sdl.campaign.space import AnyParameter, read_parameters, read_space
 from sdl.campaign.words import LARGEST_SEED, NAME, NAME_RULE, WORD, WORD_RULE
 from sdl.errors import FileProblems, InputError, Problem, brief
@@ -243,6 +244,8 @@ def draft_of(document: Document, files: Files) -> Draft:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < LARGEST_SEED:
         reader.wrong(("seed",), f"must be a whole number from 0 to {LARGEST_SEED - 1}, got {brief(seed)}")
         seed = 0
+    stop = _stop(reader, objectives)
+    check_references(reader, objectives, {} if stop is None else stop.target)
     draft = Draft(
         document=document,
         files=files,
@@ -258,7 +261,7 @@ def draft_of(document: Document, files: Files) -> Draft:
         lab=read_lab(reader, files),
         concurrency=concurrency,
         planner=_planner(reader),
-        stop=_stop(reader, objectives),
+        stop=stop,
         seed=seed,
         known=read_known(reader, files, parameters, {**objectives, **constraints}),
     )

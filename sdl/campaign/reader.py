@@ -147,8 +147,9 @@ def _annotation_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> Any:  
     for key in loc:
         parts = [hint, *typing.get_args(hint)]
         owner = next((p for p in parts if isinstance(p, type) and issubclass(p, BaseModel)), None)
-        if owner is not None and key in owner.model_fields:
-            hint = owner.model_fields[str(key)].annotation
+        written = {} if owner is None else {f.alias or name: f for name, f in owner.model_fields.items()}
+        if key in written:
+            hint = written[str(key)].annotation
         else:
             arguments = [a for a in typing.get_args(hint) if a is not Ellipsis]
             hint = arguments[-1] if arguments else None
@@ -158,7 +159,7 @@ def _annotation_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> Any:  
 def _fields_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     hint = _annotation_at(model, loc)
     owner = next((p for p in (hint, *typing.get_args(hint)) if isinstance(p, type) and issubclass(p, BaseModel)), None)
-    return list(owner.model_fields) if owner is not None else []
+    return [f.alias or name for name, f in owner.model_fields.items()] if owner is not None else []
 
 
 def _literal_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[Any]:

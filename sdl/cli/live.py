@@ -13,7 +13,7 @@ from rich.text import Text
 from sdl.campaign import label_of
 from sdl.clock import utc_text
 from sdl.engine import Hooks
-from sdl.loop import best
+from sdl.loop import best, pareto
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from sdl.cli.outcome import Output
     from sdl.engine import View
     from sdl.ledger import Row
+    from sdl.loop import ExperimentRecord
+
+
+_SHOWN = 6
+"""Experiments of a Pareto set that are shown (chosen): the rest of the picture needs room too."""
 
 
 class PlainLines(Hooks):
@@ -42,7 +47,7 @@ class PlainLines(Hooks):
 
 
 class LiveView(Hooks):
-    """A live view: best so far, what runs on which instrument, what is left, and the last lines of the diary."""
+    """A live view: what was reached so far, what runs on which instrument, what is left, and the last lines of the diary."""
 
     def __init__(self, units: Mapping[str, str], outcome_units: Mapping[str, str]) -> None:
         self._console = Console()
@@ -111,7 +116,7 @@ class LiveView(Hooks):
             f"   {state.started} of {plan.budget} experiments started, {done} done, {failed} failed",
             f"   lab time {utc_text(view.now)[:19].replace('T', ' ')}",
         )
-        parts: list[Text | Table] = [head, self._best(view)]
+        parts: list[Text | Table] = [head, *self._results(view)]
         left = self._left(view)
         if left:
             parts.append(Text(left, style="dim"))
@@ -130,16 +135,33 @@ class LiveView(Hooks):
         parts += [Text(f"  {line}", style="dim") for line in self._lines[-5:]]
         return Group(*parts)
 
-    def _best(self, view: View) -> Text:
-        record = best(view.plan, view.state)
-        if record is None:
-            return Text("best so far: no feasible result yet")
-        values = ", ".join(
+    def _results(self, view: View) -> list[Text | Table]:
+        """Return the best so far in a line; with several objectives their Pareto set, a row an experiment."""
+        plan = view.plan
+        if len(plan.objectives) == 1:
+            record = best(plan, view.state)
+            if record is None:
+                return [Text("best so far: no feasible result yet")]
+            label = f" — {label_of(record.candidate, self._units)}"
+            return [Text.assemble("best so far: ", (self._values(record), "bold green"), label)]
+        front = pareto(plan.objectives, plan.outcome_constraints, view.state)
+        if not front:
+            return [Text("Pareto set so far: no feasible result yet")]
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for record in front[:_SHOWN]:
+            label = label_of(record.candidate, self._units)
+            table.add_row(f"  {record.number:03d}", Text(self._values(record), style="bold green"), label)
+        if len(front) > _SHOWN:
+            table.add_row("  ···", f"{len(front) - _SHOWN} more", "")
+        count = "1 experiment" if len(front) == 1 else f"{len(front)} experiments"
+        return [Text(f"Pareto set so far: {count}"), table]
+
+    def _values(self, record: ExperimentRecord) -> str:
+        return ", ".join(
             f"{name} {e.value:.4g}{'' if e.uncertainty is None else f' ± {e.uncertainty:.2g}'} "
             f"{self._outcome_units.get(name, '').replace('dimensionless', '')}".rstrip()
             for name, e in record.outcomes.items()
         )
-        return Text.assemble("best so far: ", (values, "bold green"), f" — {label_of(record.candidate, self._units)}")
 
     def _left(self, view: View) -> str:
         finished = len(view.state.in_state("done", "failed", "aborted"))

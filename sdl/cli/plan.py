@@ -99,13 +99,20 @@ def _say_problem(checked: Checked, output: Output) -> None:
     if campaign.known:
         output.say(f"  known before: {len(campaign.known)} experiments")
     for name, objective in plan.objectives.items():
-        output.say(f"  {objective.goal} {name} [{objective.unit}]")
+        what = f"  {objective.goal} {name} [{objective.unit}]"
+        beyond = "" if objective.reference is None else f"; worse than {objective.reference:g} {objective.unit}"
+        output.say(what + beyond.removesuffix(" dimensionless") + (beyond and " counts as no gain"))
+    if len(plan.objectives) > 1:
+        output.say("  all of them at once: what is sought is the Pareto set, the results that no other one beats")
     for name, bounds in plan.outcome_constraints.items():
         output.say(f"  require {name} {bounds}")
     stop = f"  stop after {plan.budget} experiments"
     if plan.pool_size is not None and plan.pool_size < plan.budget:
         stop += f" (but there are only {plan.pool_size} candidates)"
-    output.say(stop + "".join(f", or once {name} {t} is reached" for name, t in plan.targets.items()))
+    if plan.targets:
+        reached = " and ".join(f"{name} {t}" for name, t in plan.targets.items())
+        stop += f", or once {reached} is reached" if len(plan.targets) == 1 else f", or once one has {reached}"
+    output.say(stop)
 
 
 def _value(name: str, value: Any, unit: str) -> str:  # noqa: ANN401

@@ -17,7 +17,7 @@ from sdl.cli.asking import TerminalQuestions
 from sdl.cli.live import LiveView, PlainLines
 from sdl.cli.outcome import BAD_INPUT, CODE_OF_STATE, FAILED, STOPPED, Output, code_of, complain, home_of
 from sdl.cli.requests import steer
-from sdl.cli.summary import Summary, describe_best, summary_of
+from sdl.cli.summary import Summary, describe_results, summary_of
 from sdl.engine import Engine, HookList, Hooks, ProcessWorker, Session, View, open_session
 from sdl.engine.notifying import notifier_of
 from sdl.errors import InputError, SdlError
@@ -332,7 +332,8 @@ def _say_end(summary: Summary, state: str, report: Path | None, output: Output) 
     counts = summary.counts()
     output.say(f"{summary.name}: {state}{'' if summary.reason is None else f' ({summary.reason})'}")
     output.say(f"  experiments: {counts['started']} started, {counts['done']} done, {counts['failed']} failed")
-    output.say(f"  best: {describe_best(summary)}")
+    for line in describe_results(summary):
+        output.say(f"  {line}")
     for question in summary.open_questions():
         output.say(f"  question {question.question}: {question.text} (sdl questions)")
     if report is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdl.cli.outcome import home_of
-from sdl.cli.summary import describe_best, describe_flags, summary_of
+from sdl.cli.summary import describe_flags, describe_results, summary_of
 from sdl.ledger import Ledger
 from sdl.ledger.place import has_ledger
 
@@ -38,7 +38,8 @@ def show_status(name: str | None, home: Path | None, output: Output) -> int:
         owner = f", process {summary.owner[0]} on {summary.owner[1]}" if lives else ""
         output.say(f"{summary.name}: {summary.state}{reason}{owner}")
         output.say(f"  experiments: {', '.join(f'{v} {k}' for k, v in counts.items() if v or k == 'started')}")
-        output.say(f"  best: {describe_best(summary)}")
+        for line in describe_results(summary):
+            output.say(f"  {line}")
         flagged = describe_flags(summary)
         for line in flagged[:_SHOWN]:
             output.say(f"  flagged: {line}")

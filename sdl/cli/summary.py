@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdl.ledger.late import late_commands
 from sdl.ledger.queries import counting_observations
-from sdl.loop import CampaignState
+from sdl.loop import CampaignState, pareto
 from sdl.objective import best_of
 from sdl.preflight import recorded_draft
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from sdl.loop import ExperimentRecord
 
 
+_SHOWN = 12
+"""Experiments of a Pareto set that are listed (chosen); JSON and the report have them all."""
+
+
 @dataclass(frozen=True)
 class Summary:
     """How a campaign stands.
@@ -29,7 +33,8 @@ class Summary:
         state: running, paused, waiting, interrupted, stopped, failed or done.
         reason: why it ended, or None.
         state_of: the fold of its journal.
-        best: the best feasible experiment, or None.
+        best: the best feasible experiment, or None; also None with several objectives.
+        front: with several objectives their Pareto set, the best in the first objective first; else None.
         draft: the campaign as recorded.
         owner: (pid, machine) of the last process.
         observations: (experiment, outcome) → the observation that counts.
@@ -45,6 +50,7 @@ class Summary:
     owner: tuple[int, str]
     observations: Mapping[tuple[int, str], ObservationRecorded]
     late: tuple[LateCommand, ...] = ()
+    front: tuple[ExperimentRecord, ...] | None = None
 
     def unit_of(self, outcome: str) -> str:
         """Return the declared unit of an outcome."""
@@ -61,14 +67,17 @@ class Summary:
             "running": len(self.journal.in_state("running")),
         }
 
-    def best_as_json(self) -> dict[str, Any] | None:
-        """Return the best experiment as JSON, or None."""
-        if self.best is None:
-            return None
+    def results_as_json(self) -> dict[str, Any]:
+        """Return the best experiment or None under `best`; with several objectives None, and `pareto_set`."""
+        if self.front is not None:
+            return {"best": None, "pareto_set": [self._as_json(record) for record in self.front]}
+        return {"best": None if self.best is None else self._as_json(self.best)}
+
+    def _as_json(self, record: ExperimentRecord) -> dict[str, Any]:
         return {
-            "experiment": self.best.number,
-            "parameters": dict(self.best.candidate),
-            "outcomes": {name: self._outcome_as_json(self.best, name) for name in self.best.outcomes},
+            "experiment": record.number,
+            "parameters": dict(record.candidate),
+            "outcomes": {name: self._outcome_as_json(record, name) for name in record.outcomes},
         }
 
     def _outcome_as_json(self, record: ExperimentRecord, name: str) -> dict[str, Any]:
@@ -99,7 +108,7 @@ class Summary:
             "state": self.state,
             "reason": self.reason,
             "experiments": self.counts(),
-            "best": self.best_as_json(),
+            **self.results_as_json(),
             "flagged": [
                 {"experiment": o.experiment, "outcome": o.outcome, "flags": list(o.flags)} for o in self.flagged()
             ],
@@ -142,31 +151,41 @@ def summary_of(ledger: Ledger, name: str) -> Summary:
         state = journal.standing if ledger.is_owned(name) else "interrupted"
     objectives = {k: v for k, v in draft.objectives.items() if v is not None}
     constraints = {k: v for k, v in draft.outcome_constraints.items() if v is not None}
+    front = pareto(objectives, constraints, journal) if len(objectives) > 1 else None
     done = journal.in_state("done")
     index = best_of(next(iter(objectives.items())), constraints, [e.outcomes for e in done]) if objectives else None
     owner = (int(row.get("pid") or 0), str(row.get("host") or "?"))
-    best = None if index is None else done[index]
-    return Summary(
-        name, state, row.get("reason"), journal, best, draft, owner, counting_observations(rows), late_commands(rows)
-    )
+    best = None if index is None or front is not None else done[index]
+    seen, late = counting_observations(rows), late_commands(rows)
+    return Summary(name, state, row.get("reason"), journal, best, draft, owner, seen, late, front)
 
 
-def describe_best(summary: Summary) -> str:
-    """Return the best experiment in a line."""
-    if summary.best is None:
-        return "no feasible result yet"
+def describe_results(summary: Summary) -> list[str]:
+    """Return the best experiment in a line; with several objectives their Pareto set, one line an experiment."""
+    if summary.front is None:
+        return [f"best: {'no feasible result yet' if summary.best is None else _described(summary, summary.best)}"]
+    if not summary.front:
+        return ["Pareto set: no feasible result yet"]
+    count = "1 experiment" if len(summary.front) == 1 else f"{len(summary.front)} experiments"
+    lines = [f"Pareto set: {count}", *(f"  {_described(summary, record)}" for record in summary.front[:_SHOWN])]
+    if (left := len(summary.front) - _SHOWN) > 0:
+        lines.append(f"  and {left} more: sdl report {summary.name}")
+    return lines
+
+
+def _described(summary: Summary, record: ExperimentRecord) -> str:
     units = {n: p.unit for n, p in summary.draft.parameters.items() if p is not None}
     parameters = ", ".join(
         f"{k} {v}" if isinstance(v, str) else f"{k} {v:.5g} {units.get(k, '')}".removesuffix(" dimensionless").rstrip()
-        for k, v in summary.best.candidate.items()
+        for k, v in record.candidate.items()
     )
     outcomes = ", ".join(
         f"{name} {e.value:.5g}{'' if e.uncertainty is None else f' ± {e.uncertainty:.2g}'}"
         f"{'' if summary.unit_of(name) == 'dimensionless' else ' ' + summary.unit_of(name)}"
-        f"{' (flagged)' if summary.is_flagged(summary.best.number, name) else ''}"
-        for name, e in summary.best.outcomes.items()
+        f"{' (flagged)' if summary.is_flagged(record.number, name) else ''}"
+        for name, e in record.outcomes.items()
     )
-    return f"experiment {summary.best.number}: {outcomes} at {parameters}"
+    return f"experiment {record.number}: {outcomes} at {parameters}"
 
 
 def describe_flags(summary: Summary) -> list[str]:

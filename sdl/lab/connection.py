@@ -70,8 +70,10 @@ class Connection:
     async def open(self) -> Json:
         """Reach the server; returns what it says of its lab.
 
+        Pre-flight has just asked it, so one that does not answer is away for a moment, and is asked again.
+
         Raises:
-            LabError: it cannot be reached, or lets nobody in.
+            LabError: it does not answer for longer than patience lasts, or lets nobody in.
         """
         self._http = httpx.AsyncClient(
             base_url=self.url,
@@ -80,10 +82,7 @@ class Connection:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
             trust_env=False,  # a lab is no web site: it is never behind the proxy that the user's browser needs
         )
-        try:
-            said: Json = await self.once("GET", "/lab")
-        except (httpx.TransportError, NotNowError) as error:
-            raise unreachable(self.url, error) from error
+        said: Json = await self.request("GET", "/lab")
         self.id, self.boot = str(said["id"]), str(said["boot"])
         return said
 

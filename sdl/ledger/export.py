@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sdl.errors import InputError, LedgerError, listed
 from sdl.ledger.events import EpochRaised, ObservationRecorded, RoundOpened, VersionRecorded
+from sdl.ledger.front import recorded_front
 from sdl.ledger.ledger import rows_of
 from sdl.ledger.queries import counting_observations, tables_of
 
@@ -85,14 +86,15 @@ def export(ledger: Ledger, name: str, format: Format, path: Path) -> None:  # no
 
 
 def experiment_table(ledger: Ledger, name: str) -> ExperimentTable:
-    """Return one row an experiment: number, state, round, source, sample, parameters, outcomes, times.
+    """Return one row an experiment: number, state, round, source, sample, parameters, outcomes, Pareto set, times.
 
     An outcome has five columns: its value, its standard uncertainty, the ends of its 95 % interval, and its flags (`; `
-    between them). An empty cell means: not stated, or no flags. A retracted observation leaves all five empty.
+    between them). An empty cell means: not stated, or no flags. A retracted observation leaves all five empty. The column `in
+    Pareto set` is there with several objectives; it is empty for an experiment that is not done.
 
     Raises:
         InputError: there is no such campaign.
-        LedgerError: the ledger cannot be read.
+        LedgerError: the ledger, or the objectives in it, cannot be read.
     """
     return _table(_read(ledger, name))
 
@@ -149,6 +151,7 @@ _AFTER: tuple[tuple[str, _Kind], ...] = (
     ("finished", "moment"),
     ("reason", "text"),
 )
+_IN_FRONT = ("column", "in Pareto set")
 _KINDS: dict[str, _Kind] = {"integer": "integer", "categorical": "text"}
 
 
@@ -167,6 +170,9 @@ def _table(campaign: _Campaign) -> ExperimentTable:
     observed = counting_observations(campaign.rows)
     for event in observed.values():
         _add_outcome(table, event.outcome, event.unit)
+    front = _front(campaign, observed)
+    if front is not None:
+        table.add(_IN_FRONT, "in Pareto set", "flag")
     for name, kind in _AFTER:
         table.add(("column", name), name, kind)
 
@@ -179,6 +185,8 @@ def _table(campaign: _Campaign) -> ExperimentTable:
         for name, _ in (*_BEFORE, *_AFTER):
             table.put(number, ("column", name), experiment.get(name))
         table.put(number, ("column", "simulated"), simulated.get(number))
+        if front is not None and experiment["state"] == "done":
+            table.put(number, _IN_FRONT, number in front)
         specs = _mapping(of_round.get(experiment["round"], {}), "space", "parameters")
         for name, value in experiment["candidate"].items():
             key, header, kind = _parameter(name, specs.get(name))
@@ -192,6 +200,13 @@ def _table(campaign: _Campaign) -> ExperimentTable:
         table.put(event.experiment, ("upper", *of), event.upper)
         table.put(event.experiment, ("flags", *of), _flags(event))
     return table.table()
+
+
+def _front(campaign: _Campaign, observed: Mapping[tuple[int, str], ObservationRecorded]) -> frozenset[int] | None:
+    """Return the experiments of the Pareto set by the version in force, or None with one objective."""
+    versions = campaign.tables["versions"]
+    done = [e["number"] for e in campaign.tables["experiments"] if e["state"] == "done"]
+    return recorded_front(versions[-1]["data"], observed, done) if versions else None
 
 
 def _parameter(name: str, spec: object) -> tuple[tuple[str, ...], str, _Kind]:
@@ -253,6 +268,7 @@ def _everything(campaign: _Campaign) -> dict[str, Any]:
     for artefact in tables["artefacts"]:
         artefacts.setdefault(artefact["command"], []).append(_without(artefact, "command", "position"))
     seq, digest = campaign.head
+    front = _front(campaign, counting_observations(campaign.rows))
     return {
         "format": "sdl-export-1",
         "campaign": tables["campaigns"][0] if tables["campaigns"] else {},
@@ -261,6 +277,7 @@ def _everything(campaign: _Campaign) -> dict[str, Any]:
         "environment": [{"at": r.at, **r.event.body()} for r in campaign.rows if isinstance(r.event, EpochRaised)],
         "rounds": tables["rounds"],
         "experiments": tables["experiments"],
+        **({} if front is None else {"pareto_set": sorted(front)}),
         "steps": tables["steps"],
         "commands": [{**c, "artefacts": artefacts.get(c["id"], [])} for c in tables["commands"]],
         "observations": tables["observations"],

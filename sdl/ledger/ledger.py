@@ -88,8 +88,7 @@ class Ledger:
         self._database = self._made(home)
         self.artefacts = ArtefactStore(f"memory://{uuid.uuid4().hex}" if home is None else str(home / "artefacts"))
         try:
-            self._migrate()
-            self._database.opened()
+            self._database.opening(self._prepare)
             if home is not None and isinstance(self._database, PostgresqlDatabase):
                 remember(home, self._database.writer.url)
         except DBAPIError as error:
@@ -369,6 +368,10 @@ class Ledger:
     def _unreadable(self, error: DBAPIError) -> LedgerError:
         advice = "restore it from a backup" if isinstance(self._database, SqliteDatabase) else "is the server up?"
         return LedgerError(f"{self.where} cannot be read: {brief_of(error)}; {advice}")
+
+    def _prepare(self) -> None:
+        self._migrate()
+        self._database.opened()
 
     def _migrate(self) -> None:
         from sdl.ledger.migrate import migrate  # alembic only where the schema is not up to date

@@ -85,6 +85,10 @@ _HOLDER = text(
 _NAME = re.compile(r"sdl (\d+)@(\S*) ")
 
 
+_MET: set[str] = set()
+"""Addresses of the servers that have answered this process."""
+
+
 class PostgresqlDatabase:
     """A database of a PostgreSQL server.
 
@@ -181,6 +185,19 @@ class PostgresqlDatabase:
                     _log.warning("%s is back", self.where)
                 self._has_given_up = False
                 return result
+
+    def opening(self, call: Callable[[], T]) -> T:
+        """Return what a call gives that opens the ledger; a server that this process has met before is waited for.
+
+        One that nobody has met may be a mistake in the address, which is said at once.
+
+        Raises:
+            DBAPIError: see `patiently`.
+        """
+        address = self.writer.url.render_as_string(hide_password=False)
+        result = self.patiently(call) if address in _MET else call()
+        _MET.add(address)
+        return result
 
     def lock(self, campaign: str) -> CampaignLock:
         """Return the campaign's lock, not yet taken."""

@@ -78,6 +78,10 @@ class SqliteDatabase:
         """Return what a call gives: SQLite itself waits for its lock, and nothing else is worth waiting for."""
         return call()
 
+    def opening(self, call: Callable[[], T]) -> T:
+        """Return what a call gives that opens the ledger."""
+        return call()
+
     def lock(self, campaign: str) -> None:
         """Return None: the lock in the home says all."""
         del campaign

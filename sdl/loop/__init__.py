@@ -19,6 +19,7 @@ from sdl.loop.decide import (
     failed,
     finished_because,
     next_step,
+    pareto,
     target_reached,
     used_up,
 )
@@ -59,6 +60,7 @@ __all__ = [
     "failed",
     "finished_because",
     "next_step",
+    "pareto",
     "target_reached",
     "used_up",
 ]

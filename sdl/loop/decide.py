@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sdl.errors import LimitError
 from sdl.loop.loads import Load, WakeAt, loads
 from sdl.loop.policy import approval_wanted, as_sent, may_go_on
-from sdl.objective import best_of
+from sdl.objective import best_first, best_of, pareto_set
 from sdl.planners import round_seed
 from sdl.units import convert, convert_difference
 
 if TYPE_CHECKING:
     from sdl.loop.plan import Plan, StepPlan
     from sdl.loop.state import CampaignState, CommandState, ExperimentRecord
+    from sdl.objective import Objective, OutcomeConstraint
 
 
 @dataclass(frozen=True)
@@ -337,7 +338,10 @@ def _supplied(plan: Plan, state: CampaignState, proposed: list[ExperimentRecord]
 
 
 def target_reached(plan: Plan, state: CampaignState) -> str | None:
-    """Say which experiment reached every target by its stated uncertainty while feasible, or None."""
+    """Say which one experiment reached every target by its stated uncertainty while feasible, or None.
+
+    That one experiment reaches one target and another one the other is not enough: what is wanted is a sample with both.
+    """
     if not plan.targets:
         return None
     for record in state.in_state("done"):
@@ -355,7 +359,8 @@ def target_reached(plan: Plan, state: CampaignState) -> str | None:
                 break
             passed.append(f"{name} {target}")
         else:
-            return f"experiment {record.number} reached the target: {', '.join(passed)}"
+            which = "the target" if len(passed) == 1 else "all targets"
+            return f"experiment {record.number} reached {which}: {', '.join(passed)}"
     return None
 
 
@@ -365,3 +370,12 @@ def best(plan: Plan, state: CampaignState) -> ExperimentRecord | None:
     name, objective = next(iter(plan.objectives.items()))
     index = best_of((name, objective), plan.outcome_constraints, [e.outcomes for e in done])
     return None if index is None else done[index]
+
+
+def pareto(
+    objectives: Mapping[str, Objective], constraints: Mapping[str, OutcomeConstraint], state: CampaignState
+) -> tuple[ExperimentRecord, ...]:
+    """Return the feasible experiments that no other one beats in all objectives, the best in the first objective first."""
+    done = state.in_state("done")
+    results = [e.outcomes for e in done]
+    return tuple(done[i] for i in best_first(objectives, results, pareto_set(objectives, constraints, results)))

@@ -7,7 +7,27 @@ from sdl.objective.objectives import (
     OutcomeSettings,
     Target,
     best_of,
+)
+from sdl.objective.pareto import (
+    MOST_FOR_HYPERVOLUME,
+    best_first,
+    hypervolume,
+    merits_of,
     pareto_set,
+    reference_point,
 )
 
-__all__ = ["Estimate", "Objective", "OutcomeConstraint", "OutcomeSettings", "Target", "best_of", "pareto_set"]
+__all__ = [
+    "MOST_FOR_HYPERVOLUME",
+    "Estimate",
+    "Objective",
+    "OutcomeConstraint",
+    "OutcomeSettings",
+    "Target",
+    "best_first",
+    "best_of",
+    "hypervolume",
+    "merits_of",
+    "pareto_set",
+    "reference_point",
+]

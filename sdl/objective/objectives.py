@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from sdl.errors import UnitError
 from sdl.space.parameters import Quantified, in_unit
@@ -65,8 +65,12 @@ class Objective(OutcomeSettings):
     """
 
     goal: Literal["maximize", "minimize", "match"]
-    value: Quantified | None = None
-    reference: Quantified | None = None
+    value: Quantified | None = Field(default=None, description="the number to be matched; only for match")
+    reference: Quantified | None = Field(
+        default=None,
+        description="with several objectives: the worst value that is still of interest (for match: the farthest one); what is "
+        "worse counts as no gain [default: follows from the results]",
+    )
 
     _value = field_validator("value", "reference", mode="before")(_in_unit)
 
@@ -74,6 +78,8 @@ class Objective(OutcomeSettings):
     def _check(self) -> Self:
         if (self.goal == "match") != (self.value is not None):
             raise ValueError("'value' goes with goal: match, and only with it")
+        if self.value is not None and self.reference == self.value:
+            raise ValueError(f"'reference' is the value to be matched, {self.value:g}: then nothing could be gained")
         return self
 
     def merit(self, value: float) -> float:
@@ -146,31 +152,3 @@ def best_of(
         if merit > best_merit:
             best, best_merit = index, merit
     return best
-
-
-def pareto_set(
-    objectives: Mapping[str, Objective],
-    constraints: Mapping[str, OutcomeConstraint],
-    results: Sequence[Mapping[str, Estimate]],
-) -> tuple[int, ...]:
-    """Return the indices of the feasible results that no other feasible one beats, in order.
-
-    One result beats another where it is better in an objective and worse in none; of equal ones all are returned. A result
-    that lacks an objective or a constrained outcome is passed over. With one objective these are its best results.
-
-    Args:
-        objectives: name → objective.
-        constraints: outcome → bounds that must hold.
-        results: per experiment, outcome → estimate.
-    """
-    merits = {
-        index: tuple(goal.merit(outcomes[name].value) for name, goal in objectives.items())
-        for index, outcomes in enumerate(results)
-        if all(name in outcomes for name in objectives)
-        and all(c in outcomes and bounds.holds(outcomes[c].value) for c, bounds in constraints.items())
-    }
-    return tuple(i for i, one in merits.items() if not any(_beats(other, one) for other in merits.values()))
-
-
-def _beats(one: Sequence[float], other: Sequence[float]) -> bool:
-    return all(a >= b for a, b in zip(one, other, strict=True)) and any(a > b for a, b in zip(one, other, strict=True))

@@ -35,7 +35,8 @@ def analyses(data: ReportData) -> Html | None:
         return None
     known = {e.number: e for e in data.experiments}
     lead = (
-        "The best, the latest and the flagged experiments. Intervals are meant to hold the truth with 95 % probability."
+        f"{'The best' if data.front is None else 'Some of the Pareto set'}, the latest and the flagged experiments. "
+        "Intervals are meant to hold the truth with 95 % probability."
     )
     if data.analyses.left_out:
         left = counted(data.analyses.left_out, "further experiment")
@@ -70,7 +71,7 @@ def _flags(data: ReportData) -> Html | None:
 
 
 def _experiment(data: ReportData, experiment: ReportedExperiment, found: Sequence[ReportedAnalysis]) -> Html:
-    words = ["best"] if experiment.number == data.best else []
+    words = ["best" if data.front is None else "in the Pareto set"] if experiment.number in data.marked else []
     words += ["flagged"] if experiment.flagged else []
     title = f"Experiment {experiment.number}" + (f" ({', '.join(words)})" if words else "")
     return el(

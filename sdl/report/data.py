@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sdl.ledger.late import LateCommand
     from sdl.objective import Estimate, Objective, OutcomeConstraint, Target
     from sdl.report.expectation import RandomBest
+    from sdl.report.front import Front
     from sdl.space import Candidate, Space
 
 NATURES = {
@@ -48,7 +49,7 @@ class ReportedExperiment:
         sample: id of its sample.
         outcomes: outcome → valid estimate in the outcome's unit.
         observed: outcome → the observation that gave the estimate, with interval and flags.
-        is_feasible: whether it is done, gave the first objective, and keeps all outcome constraints.
+        is_feasible: whether it is done, gave all objectives, and keeps all outcome constraints.
         natures: what kind of instruments took part; `simulated` also where a command's own record says so.
         started, finished: UTC text of lab time, or None.
         reason: why it failed or was aborted, or None.
@@ -206,7 +207,8 @@ class ReportData:
         planner: name.
         planner_settings: as written.
         experiments: in order of number.
-        best: number of the best feasible experiment by the first objective, or None.
+        best: number of the best feasible experiment, or None; also None with several objectives.
+        front: with several objectives their Pareto set, else None.
         random: what random search is expected to find, or None.
         random_missing: why not, where there is a pool.
         commands: in the order in which they were sent.
@@ -252,11 +254,19 @@ class ReportData:
     predictions: Predictions
     analyses: ReportedAnalyses
     late: tuple[LateCommand, ...] = ()
+    front: Front | None = None
 
     @property
     def objective(self) -> str:
-        """The first objective, by which experiments are compared."""
+        """The first objective; the only one that experiments are compared by, unless there is a Pareto set."""
         return next(iter(self.objectives))
+
+    @cached_property
+    def marked(self) -> frozenset[int]:
+        """Numbers of the experiments that figures and tables point out: the best one, or the Pareto set."""
+        if self.front is not None:
+            return frozenset(self.front.numbers)
+        return frozenset() if self.best is None else frozenset({self.best})
 
     @property
     def outcomes(self) -> tuple[str, ...]:
@@ -287,25 +297,25 @@ class ReportData:
         """Return how many experiments are in one of the states."""
         return sum(e.state in states for e in self.experiments)
 
-    def progress_value(self, value: float) -> float:
-        """Return what the best-so-far curve shows of a value: itself, or its distance from a number to be matched."""
-        goal = self.objectives[self.objective]
+    def progress_value(self, value: float, name: str | None = None) -> float:
+        """Return what a best-so-far curve shows of an objective's value: itself, or its distance from a number to be matched."""
+        goal = self.objectives[name or self.objective]
         return value if goal.value is None else abs(value - float(goal.value))
-
-    @property
-    def larger_is_better(self) -> bool:
-        """Whether the best-so-far curve climbs."""
-        return self.objectives[self.objective].goal == "maximize"
 
     @cached_property
     def best_so_far(self) -> tuple[tuple[int, float], ...]:
-        """Experiment number → best feasible progress value up to it, from the first feasible experiment on."""
+        """The curve of the first objective; see `best_so_far_of`."""
+        return self.best_so_far_of(self.objective)
+
+    def best_so_far_of(self, name: str) -> tuple[tuple[int, float], ...]:
+        """Return experiment number → an objective's best feasible progress value up to it, from the first feasible one on."""
         curve: list[tuple[int, float]] = []
         best: float | None = None
+        climbs = self.objectives[name].goal == "maximize"
         for experiment in self.started:
             if experiment.is_feasible:
-                value = self.progress_value(experiment.outcomes[self.objective].value)
-                if best is None or (value > best if self.larger_is_better else value < best):
+                value = self.progress_value(experiment.outcomes[name].value, name)
+                if best is None or (value > best if climbs else value < best):
                     best = value
             if best is not None:
                 curve.append((experiment.number, best))

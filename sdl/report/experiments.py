@@ -31,6 +31,8 @@ def experiments(data: ReportData) -> Html:
     header += [_head(o, "number", unit_text(data.unit_of(o)), "outcome") for o in data.outcomes]
     if data.outcome_constraints:
         header.append(_head("feasible", "text"))
+    if data.front is not None:
+        header.append(_head("Pareto set", "text"))
     header += [
         _head("source", "text", class_="" if sources else "less"),
         _head("data", "text"),
@@ -83,6 +85,8 @@ def _row(data: ReportData, e: ReportedExperiment, *, origins: bool, sources: boo
     cells += [_outcome(e, o) for o in data.outcomes]
     if data.outcome_constraints:
         cells.append(el("td", ("yes" if e.is_feasible else "no") if e.state == "done" else "–"))
+    if data.front is not None:
+        cells.append(el("td", ("yes" if e.number in data.marked else "no") if e.state == "done" else "–"))
     shown = ", ".join(NATURES.get(n, n) for n in e.natures) or "–"
     cells += [
         el("td", e.source or "–", class_=None if sources else "less"),
@@ -91,7 +95,9 @@ def _row(data: ReportData, e: ReportedExperiment, *, origins: bool, sources: boo
         _moment(e.finished),
         el("td", e.reason or "", class_="reason"),
     ]
-    return el("tr", *cells, id=f"e{e.number}", class_="is-best" if e.number == data.best else None, data_state=e.state)
+    return el(
+        "tr", *cells, id=f"e{e.number}", class_="is-best" if e.number in data.marked else None, data_state=e.state
+    )
 
 
 def _number(value: int) -> Html:

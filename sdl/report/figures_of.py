@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sdl.report.figures.convergence import convergence_svg
+from sdl.report.figures.convergence import axis_of, convergence_svg
 from sdl.report.figures.marks import entries
+from sdl.report.figures.objective_progress import objective_progress_svg
 from sdl.report.figures.predicted import predicted_svg
 from sdl.report.figures.scatter import columns_for, scatter_svg
 from sdl.report.figures.timeline import timeline_svg
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sdl.report.data import LeftOut, ReportData
+    from sdl.report.front import Front
 
 
 def figure(drawing: Html, caption: Html | str | None = None, *, wide: bool = False) -> Html:
@@ -26,10 +28,36 @@ def figure(drawing: Html, caption: Html | str | None = None, *, wide: bool = Fal
 
 
 def convergence(data: ReportData) -> Html:
-    """Return the best-so-far curve."""
+    """Return the best-so-far curve; of several objectives the hypervolume, and each of them."""
+    if data.front is not None:
+        return _progress(data, data.front)
     return section(
         "convergence", "Best so far", figure(convergence_svg(data, standalone=False), _random_caption(data), wide=True)
     )
+
+
+def _progress(data: ReportData, front: Front) -> Html:
+    if front.missing is None:
+        at = ", ".join(
+            f"{axis_of(data, name)} {with_unit(number(v, 4), data.unit_of(name))}"
+            for name, v in front.reference.items()
+        )
+        given = [name for name, goal in data.objectives.items() if goal.reference is not None]
+        how = "as the campaign gives it"
+        if len(given) < len(data.objectives):
+            rest = "it lies" if not given else f"except for {', '.join(given)} it lies"
+            how = f"{rest} a tenth of the Pareto set's range below its worst (Ishibuchi 2011), so it moves with the results"
+        said = (
+            "The hypervolume is the volume between the Pareto set and the reference point: how much of what could be wanted is "
+            f"reached. Reference point: {at}; {how}."
+        )
+        if data.random_missing is not None:
+            said += f" Random search is not shown: {data.random_missing}."
+        drawn = figure(convergence_svg(data, standalone=False), said, wide=True)
+    else:
+        drawn = el("p", f"Hypervolume: left out; {front.missing}.", class_="empty")
+    small = [figure(objective_progress_svg(data, name)) for name in data.objectives]
+    return section("convergence", "Progress", drawn, key(data), el("div", *small, class_="multiples by-3"))
 
 
 def _random_caption(data: ReportData) -> str | None:
@@ -59,10 +87,10 @@ def scatter(data: ReportData) -> Html:
         )
         for o in data.outcomes
     ]
-    return section("scatter", "Parameters and outcomes", _key(data), *rows)
+    return section("scatter", "Parameters and outcomes", key(data), *rows)
 
 
-def _key(data: ReportData) -> Html:
+def key(data: ReportData) -> Html:
     """Return the legend of the marks as text with small signs."""
     items = []
     for shape, class_, text in entries(data):

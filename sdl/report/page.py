@@ -13,6 +13,7 @@ from sdl.report.experiments import experiments
 from sdl.report.figures.canvas import stylesheet
 from sdl.report.html import Html, el, joined
 from sdl.report.late import late
+from sdl.report.pareto import pareto
 from sdl.report.provenance import provenance
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def page(data: ReportData) -> str:
         sections.questions(data) if data.questions else None,
         late(data),
         el("div", sections.goal(data), sections.space(data), class_="pair wide-right"),
-        sections.best(data),
+        sections.best(data) if data.front is None else pareto(data, data.front),
         figures_of.convergence(data),
         figures_of.scatter(data),
         figures_of.predicted(data),

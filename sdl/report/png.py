@@ -1,4 +1,4 @@
-"""The best-so-far curve as a PNG, for places that show no SVG (the Prefect UI)."""
+"""The best-so-far curve, or with several objectives the hypervolume, as a PNG, for places that show no SVG (the Prefect UI)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def convergence_png(data: ReportData) -> bytes:
     for value in shown.target:
         axes.axhline(value, color=_GREEN, ls="--", lw=1.2, label="target")
     if shown.curve:
-        axes.step(*zip(*shown.curve, strict=True), where="post", color=_BLUE, lw=2, label="best so far")
+        axes.step(*zip(*shown.curve, strict=True), where="post", color=_BLUE, lw=2, label=shown.curve_name)
     initial = [(e.number, v) for e, v in shown.points if e.is_initial and e.is_feasible]
     others = [(e.number, v) for e, v in shown.points if not e.is_initial and e.is_feasible]
     infeasible = [(e.number, v) for e, v in shown.points if not e.is_feasible]

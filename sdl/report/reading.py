@@ -29,6 +29,7 @@ from sdl.report.data import (
     Round,
 )
 from sdl.report.expectation import RandomBest, random_best
+from sdl.report.front import front_of
 from sdl.report.predictions import predictions
 from sdl.report.reading_analyses import reported_analyses
 from sdl.report.replayed import NotKnown, pool_outcomes
@@ -71,9 +72,9 @@ def report_data(ledger: Ledger, name: str, *, up_to: int | None = None, predict:
     instruments = _instruments(draft, epochs)
     commands = _commands(rows)
     experiments = _experiments(rows, state, instruments, objectives, constraints)
-    feasible = [e for e in experiments if e.state == "done"]
-    best = best_of(next(iter(objectives.items())), constraints, [e.outcomes for e in feasible])
-    number = None if best is None else feasible[best].number
+    front = front_of(objectives, experiments)
+    number = _best(objectives, constraints, experiments) if front is None else None
+    shown = front.numbers if front is not None else () if number is None else (number,)
     random, random_missing = _random(ledger, draft, version, objectives, constraints, state.started)
     settings: Mapping[str, Any] = created.settings
     return ReportData(
@@ -112,8 +113,19 @@ def report_data(ledger: Ledger, name: str, *, up_to: int | None = None, predict:
         predictions=_predictions(ledger, name, version, state, (*objectives, *constraints))
         if predict
         else Predictions(),
-        analyses=reported_analyses(ledger, rows, experiments, number),
+        analyses=reported_analyses(ledger, rows, experiments, shown),
+        front=front,
     )
+
+
+def _best(
+    objectives: Mapping[str, Objective],
+    constraints: Mapping[str, OutcomeConstraint],
+    experiments: tuple[ReportedExperiment, ...],
+) -> int | None:
+    done = [e for e in experiments if e.state == "done"]
+    index = best_of(next(iter(objectives.items())), constraints, [e.outcomes for e in done])
+    return None if index is None else done[index].number
 
 
 def _state(ledger: Ledger, name: str, state: CampaignState) -> str:
@@ -174,7 +186,6 @@ def _experiments(
     observed = counting_observations(rows)
     nature = {i.name: i.nature for i in instruments}
     origins = _origins(rows)
-    objective = next(iter(objectives))
     result = []
     for number, record in sorted(state.experiments.items()):
         outcomes = record.outcomes
@@ -190,7 +201,7 @@ def _experiments(
                 outcomes=outcomes,
                 observed={o: observed[number, o] for o in outcomes if (number, o) in observed},
                 is_feasible=record.state == "done"
-                and objective in outcomes
+                and all(objective in outcomes for objective in objectives)
                 and all(c in outcomes and bounds.holds(outcomes[c].value) for c, bounds in constraints.items()),
                 natures=_natures(record, nature),
                 started=record.started,
@@ -237,6 +248,8 @@ def _random(
 ) -> tuple[RandomBest | None, str | None]:
     if draft.space is None or draft.space.pool is None:
         return None, None
+    if len(objectives) > 1:
+        return None, "there is no closed form for its hypervolume"
     name, objective = next(iter(objectives.items()))
     if constraints:
         return None, "with outcome constraints, n random draws need not hold any feasible candidate"

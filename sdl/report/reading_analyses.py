@@ -20,14 +20,24 @@ if TYPE_CHECKING:
 MOST_EXPERIMENTS = 12
 """Experiments whose analyses are shown (chosen): more figures than a person looks through."""
 
+BEST = 6
+"""Of these, how many may belong to the Pareto set (chosen)."""
+
 LATEST = 3
 """Of these, how many are shown because they are the latest (chosen)."""
 
 
 def reported_analyses(
-    ledger: Ledger, rows: list[Row], experiments: tuple[ReportedExperiment, ...], best: int | None
+    ledger: Ledger, rows: list[Row], experiments: tuple[ReportedExperiment, ...], best: tuple[int, ...]
 ) -> ReportedAnalyses:
-    """Return the analyses of the best experiment, the latest ones and the flagged ones, latest first."""
+    """Return the analyses of the best experiments, the latest ones and the flagged ones, latest first.
+
+    Args:
+        ledger: where they are recorded.
+        rows: the journal.
+        experiments: of the campaign.
+        best: number of the best experiment, or those of the Pareto set; of many the first ones are shown.
+    """
     events: dict[int, dict[str, AnalysisRecorded]] = {}
     for row in rows:
         if isinstance(row.event, AnalysisRecorded):
@@ -38,11 +48,11 @@ def reported_analyses(
 
 
 def _chosen(
-    events: dict[int, dict[str, AnalysisRecorded]], experiments: tuple[ReportedExperiment, ...], best: int | None
+    events: dict[int, dict[str, AnalysisRecorded]], experiments: tuple[ReportedExperiment, ...], best: tuple[int, ...]
 ) -> list[int]:
     latest = [n for n in sorted(events, reverse=True) if any(e.status == "succeeded" for e in events[n].values())]
     flagged = [e.number for e in reversed(experiments) if e.flagged and e.number in events]
-    first = [best] if best is not None and best in events else []
+    first = [n for n in best if n in events][:BEST]
     return list(dict.fromkeys([*first, *latest[:LATEST], *flagged]))[:MOST_EXPERIMENTS]
 
 

@@ -8,11 +8,13 @@ from sdl.report.data import NATURES
 from sdl.report.html import Html, el, joined
 from sdl.report.text import (
     counted,
+    cut,
     duration_text,
     estimate_text,
     interval_text,
     moment_text,
     number,
+    ranges_text,
     seconds_between,
     unit_text,
     with_unit,
@@ -108,10 +110,6 @@ def _nature_note(data: ReportData) -> Html | None:
 
 
 def _tiles(data: ReportData) -> Html:
-    best = data.best_experiment
-    unit = data.unit_of(data.objective)
-    shown = "none yet" if best is None else with_unit(estimate_text(best.outcomes[data.objective]), unit)
-    where = "no feasible result" if best is None else f"experiment {best.number}"
     started = len(data.started)
     failed, aborted, running = data.count("failed"), data.count("aborted"), data.count("running")
     parts = [f"{data.count('done')} done"]
@@ -120,7 +118,7 @@ def _tiles(data: ReportData) -> Html:
     ]
     return el(
         "dl",
-        _tile(f"Best {data.objective}", shown, where, wide=True),
+        _best_tile(data),
         _tile("Experiments", f"{started} of {data.budget}", ", ".join(parts)),
         _tile("Planner", data.planner, counted(len(data.rounds), "round")),
         _tile(
@@ -130,6 +128,18 @@ def _tiles(data: ReportData) -> Html:
         ),
         class_="tiles",
     )
+
+
+def _best_tile(data: ReportData) -> Html:
+    if data.front is not None:
+        found = data.front.numbers
+        shown = counted(len(found), "experiment") if found else "none yet"
+        where = f"no. {cut(ranges_text(sorted(found)), 60)}" if found else "no feasible result"
+        return _tile("Pareto set", shown, where, wide=True)
+    best, unit = data.best_experiment, data.unit_of(data.objective)
+    shown = "none yet" if best is None else with_unit(estimate_text(best.outcomes[data.objective]), unit)
+    where = "no feasible result" if best is None else f"experiment {best.number}"
+    return _tile(f"Best {data.objective}", shown, where, wide=True)
 
 
 def _tile(name: str, value: str, below: str, *, wide: bool = False) -> Html:
@@ -153,15 +163,21 @@ def goal(data: ReportData) -> Html:
         for name, bounds in data.outcome_constraints.items()
     ]
     stop = [f"Stop after {counted(data.budget, 'experiment')} were started"]
-    stop += [
-        f"or as soon as {name} is {number_of(str(t))} by its stated uncertainty" for name, t in data.targets.items()
-    ]
+    if data.targets:
+        reached = " and ".join(f"{name} is {number_of(str(t))}" for name, t in data.targets.items())
+        one = "in one experiment " if len(data.targets) > 1 else ""
+        stop.append(f"or as soon as {one}{reached} by its stated uncertainty")
     items.append(el("li", ", ".join(stop) + "."))
     if data.concurrency > 1:
         items.append(el("li", f"Up to {data.concurrency} experiments run at a time."))
     note = None
     if len(data.objectives) > 1:
-        note = el("p", f"Experiments are compared by the first objective, {data.objective}.", class_="note")
+        note = el(
+            "p",
+            "What is sought is the Pareto set: the feasible results that no other one beats, which is to be better in one "
+            "objective and worse in none.",
+            class_="note",
+        )
     return section("goal", "Goal", el("ul", *items, class_="plain"), note)
 
 
@@ -176,8 +192,14 @@ def _goal_of(name: str, objective: Objective) -> Html:
     what = joined(el("b", name), f" (in {unit})" if unit else None)
     if objective.goal == "match":
         value = number(float(objective.value)) if objective.value is not None else ""
-        return joined("Bring ", what, f" as close as possible to {with_unit(value, objective.unit)}.")
-    return joined("Maximise " if objective.goal == "maximize" else "Minimise ", what, ".")
+        said = joined("Bring ", what, f" as close as possible to {with_unit(value, objective.unit)}.")
+    else:
+        said = joined("Maximise " if objective.goal == "maximize" else "Minimise ", what, ".")
+    if objective.reference is None:
+        return said
+    given = with_unit(number(float(objective.reference)), objective.unit)
+    beyond = {"maximize": "Less than", "minimize": "More than", "match": "What is farther away than"}[objective.goal]
+    return joined(said, f" {beyond} {given} counts as no gain.")
 
 
 def space(data: ReportData) -> Html:

@@ -722,3 +722,24 @@ def test_a_command_that_waits_for_room_says_so(tmp_path, monkeypatch):
             await client.close()
 
     asyncio.run(main())
+
+
+def test_a_server_that_is_away_for_the_moment_of_opening_is_asked_again(tmp_path):
+    """Pre-flight has asked it just before; a campaign that is under way would wait for it too."""
+
+    async def go():
+        said: list[str] = []
+        async with served(tmp_path) as lab:
+            plan = await asyncio.to_thread(served_plan, lab.url, None)
+            port = int(lab.url.rpartition(":")[2])
+        client = RemoteLab(plan, "c", None, lab.store.put)
+        client.say_to(said.append)
+        opening = asyncio.create_task(client.open())
+        await until(lambda: said)
+        async with served(tmp_path, port=port):
+            await opening
+            await client.close()
+        assert "does not answer" in said[0]
+        assert "answers again" in said[-1]
+
+    asyncio.run(go())

@@ -408,6 +408,21 @@ def test_a_write_waits_for_a_server_that_comes_back(ledger, postgres, caplog):
     assert verify(ledger, "demo").ok
 
 
+def test_a_server_that_was_met_is_waited_for_when_a_ledger_is_opened(ledger, postgres, monkeypatch, caplog):
+    postgres.kill()
+    starter = threading.Timer(0.5, postgres.start)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr("sdl.ledger.postgresql._MET", set())
+            with pytest.raises(LedgerError, match="is the server up"):  # a mistake in an address is said at once
+                Ledger(ledger.home)
+        starter.start()
+        Ledger(ledger.home).close()
+        assert "is away" in caplog.text and "is back" in caplog.text
+    finally:
+        starter.join()
+
+
 def test_a_write_gives_up_says_so_and_goes_on_when_the_server_is_back(impatient, ledger, postgres):
     import time
 

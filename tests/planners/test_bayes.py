@@ -10,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sdl.errors import PlannerError
 from sdl.objective import Estimate, Objective, OutcomeConstraint
 from sdl.planners import History, Problem, Trial, get_planner, round_seed
 from sdl.planners.bayes import BayesSettings, default_count
@@ -350,6 +349,3 @@ def test_default_count_and_settings():
     assert default_count(campaign(CERAMICS, budget=9)) == 3
     with pytest.raises(ValueError, match="extra"):
         BayesSettings(initial={"count": 3, "size": 2})
-    two = Problem(BOX, {"a": Objective(goal="maximize"), "b": Objective(goal="maximize")}, {}, BayesSettings(), 1)
-    with pytest.raises(PlannerError, match="one objective"):
-        BAYES.propose(two, History(), 1, 1)

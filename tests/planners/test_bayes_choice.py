@@ -68,13 +68,17 @@ def test_evidence_is_a_density_of_the_outcome_itself():
 def test_the_model_in_use_stays_unless_another_is_better_by_the_margin():
     data = of(wave)
     evidence = chosen(data)[1]["log_evidence"]
-    near = [k for k in evidence if max(evidence.values()) - 1.0 <= evidence[k] < max(evidence.values())]
-    for name in near:
+    first = max(evidence, key=evidence.get)
+    for name in evidence:
         kind = next(k for k in KINDS if k.name == name)
-        assert chosen(data, Last(kind, 24))[1]["kind"] == name
+        told = chosen(data, Last(kind, 20))[1]
+        if evidence[first] - evidence[name] <= 3.0:
+            assert told["kind"] == name
+        elif (kind.kernel == first.split(",")[0]) != (kind.bend == first.split(", ")[1]):
+            assert told["kind"] == first
     worst = min(evidence, key=evidence.get)
-    assert evidence[worst] < max(evidence.values()) - 1.0
-    assert chosen(data, Last(next(k for k in KINDS if k.name == worst), 24))[1]["kind"] != worst
+    assert evidence[worst] < evidence[first] - 3.0
+    assert chosen(data, Last(next(k for k in KINDS if k.name == worst), 20))[1]["kind"] != worst
 
 
 def test_many_results_are_compared_only_when_there_are_a_tenth_more():

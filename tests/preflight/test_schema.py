@@ -93,3 +93,9 @@ def test_quantities_fit(campaign: Any) -> None:
         {"type": "count", "of": ["li_excess", "hold"], "at_most": 1},
     ]
     assert campaign.is_valid(data)
+
+
+def test_what_a_reference_is_stands_in_the_schema() -> None:
+    said = campaign_schema()["$defs"]["objective"]["properties"]["reference"]["description"]
+    assert "with several objectives" in said
+    assert "counts as no gain" in said

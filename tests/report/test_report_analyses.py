@@ -15,7 +15,7 @@ from sdl.analysis.figure_data import MEDIA_TYPE, NAME, figure_bytes, figure_of
 from sdl.ledger import AnalysisRecorded, ExperimentFinished, ExperimentStarted, Ledger, ObservationRecorded
 from sdl.report import render_report, report_data
 from sdl.report.figures.analysis import analysis_svg, left_out
-from sdl.report.reading_analyses import LATEST, MOST_EXPERIMENTS
+from sdl.report.reading_analyses import BEST, LATEST, MOST_EXPERIMENTS
 
 X = tuple(float(n) for n in range(1, 3000))
 PATTERN = AnalysisFigure(
@@ -204,3 +204,17 @@ def test_equal_axes_have_the_same_length_for_a_unit() -> None:
     height = max(y for _, y in points) - min(y for _, y in points)
     assert width == pytest.approx(height, rel=0.01)
     assert height > 200
+
+
+def test_of_a_pareto_set_the_first_and_the_latest_are_shown(ledger: Ledger, tell) -> None:
+    story: Story = tell()
+    text = CERAMICS.format(name="sintering", description="Garnets.")
+    story.create(text.replace("unit: mS/cm}\n", "unit: mS/cm}\n  relative_density: {goal: minimize}\n", 1))
+    story.epoch(furnace="simulated", probe="simulated")
+    story.propose([point(n) for n in range(1, 11)])
+    for n in range(1, 11):
+        analysed(story, n, 0.5)  # equal ones beat nobody
+    part = section(render_report(ledger, "sintering"))
+    assert shown(part) == [*range(1, BEST + 1), 10, 9, 8]
+    assert "Experiment 10 (in the Pareto set)" in part
+    assert part.partition("Some of the Pareto set, the latest and the flagged experiments.")[1]

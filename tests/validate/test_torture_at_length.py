@@ -51,8 +51,8 @@ class Part:
 
 
 PARTS: Mapping[str, Part] = {
-    "one at a time": Part(140, ("campaign",), concurrency=1),
-    "two at a time": Part(140, ("campaign",)),
+    "one at a time": Part(200, ("campaign",), concurrency=1),
+    "two at a time": Part(200, ("campaign",)),
     "worker": Part(int(MORE * EACH * 7), ("worker",), inline=False),
     "database": Part(int(MORE * EACH * 5), ("database",), database=True),
     "campaign on a database": Part(60, ("campaign", "database"), database=True),

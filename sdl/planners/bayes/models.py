@@ -1,7 +1,7 @@
 """The Gaussian process of one outcome, on a standardised scale: BoTorch's `SingleTaskGP`, and what is ours about it.
 
-BoTorch's defaults hold (constant mean, Gaussian noise, the dimension-scaled log-normal priors of Hvarfner, Hellsten and
-Nardi, ICML 2024, maximum a posteriori) except for these choices:
+BoTorch's defaults hold (constant mean, Gaussian noise, length scales that grow with the square root of the number of
+parameters as in Hvarfner, Hellsten and Nardi, ICML 2024, maximum a posteriori) except for these choices:
 
 - The kernel is RBF or Matérn 5/2, the scale plain or bent: `choice` decides by what is left out. Numbers have one length
   scale each, and each category without descriptors has one for all its one-hot columns, as its values are exchangeable.
@@ -27,7 +27,7 @@ from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import MaternKernel, ProductKernel, RBFKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood, GaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
-from gpytorch.priors import LogNormalPrior
+from gpytorch.priors import GammaPrior, LogNormalPrior
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,8 @@ Kernel = Any
 
 _SHORTEST = 0.025
 """Shortest length scale, as in botorch.models.utils.gpytorch_modules (0.18)."""
+_CONCENTRATION = 3.0
+"""Of the Gamma prior of the length scales."""
 _LEAST_STATED = 1e-6
 """Least stated noise variance (standardised) that GPyTorch takes."""
 _LEAST_INFERRED = 1e-6
@@ -109,16 +111,15 @@ class OutcomeModel:
         """
         return self.data.scale.moments(*self._at(features))
 
-    def interval(self, features: Array, share: float, *, measured: bool = False) -> tuple[Array, Array]:
-        """Return the ends of the interval that holds the outcome with a probability, in its unit; shapes (m,).
+    def interval(self, features: Array, reach: float) -> tuple[Array, Array]:
+        """Return the ends of an interval around a new measurement at features of shape (m, f), in its unit; shapes (m,).
 
         Args:
-            features: shape (m, f).
-            share: the probability, 0 to 1.
-            measured: whether the noise of a measurement belongs to it; only the inferred one is known beforehand.
+            features: where.
+            reach: standard deviations to either side; noise is counted as far as it was inferred.
         """
         mean, sd = self._at(features)
-        return self.data.scale.interval(mean, np.sqrt(sd**2 + self.noise) if measured else sd, share)
+        return self.data.scale.interval(mean, np.sqrt(sd**2 + self.noise), reach)
 
     def _at(self, features: Array) -> tuple[Array, Array]:
         with torch.no_grad():
@@ -219,8 +220,14 @@ def _kernel(groups: Sequence[str], kernel: KernelName) -> Kernel:
 
 
 def _part(kernel: KernelName, columns: Sequence[int], lengths: int | None, dimension: int) -> Kernel:
-    """Return a kernel on some columns, with the priors of `get_covar_module_with_dim_scaled_prior`."""
-    prior = LogNormalPrior(math.sqrt(2.0) + 0.5 * math.log(dimension), math.sqrt(3.0))
+    """Return a kernel on some columns.
+
+    The prior of its length scales has the mode of `get_covar_module_with_dim_scaled_prior`, which grows with the square root
+    of the number of length scales, but the tail of a Gamma distribution with concentration 3 as in BayBE's default preset
+    (0.15): a model of few results is not to believe that an outcome is flat where nobody has looked.
+    """
+    mode = math.exp(math.sqrt(2.0) - 3.0) * math.sqrt(dimension)
+    prior = GammaPrior(_CONCENTRATION, (_CONCENTRATION - 1.0) / mode)
     options: dict[str, Any] = {
         "ard_num_dims": lengths,
         "active_dims": tuple(columns),

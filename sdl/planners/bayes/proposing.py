@@ -14,6 +14,7 @@ from sdl.planners.bayes.acquisition import DRAWS, Acquisition
 from sdl.planners.bayes.choice import choose, last_choice
 from sdl.planners.bayes.data import FeatureMap, Observed, observe
 from sdl.planners.bayes.failures import SuccessModel
+from sdl.planners.bayes.intervals import SHARE, reach
 from sdl.planners.bayes.isolation import isolated
 from sdl.planners.bayes.models import OutcomeModel, tensor
 from sdl.planners.bayes.search import Found, Search, best_listed
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
-INTERVAL = 0.9
-"""Share of measurements that the interval told beforehand is to hold."""
 _KERNELS = {"rbf": "RBF", "matern52": "Matérn 5/2"}
 _BENDS = {"plain": "results as they are", "power": "results on a power scale", "log": "results on a logarithmic scale"}
 
@@ -75,7 +74,7 @@ def propose(problem: Problem, history: History, n: int, seed: int) -> Proposal:
             if seen.has_objective.any():
                 for outcome, data in seen.outcomes.items():
                     models[outcome], choices[outcome] = choose(data, features.groups, last_choice(history, outcome))
-                _from_models(draft, problem, features, seen, models, known, wanted, seed)
+                _from_models(draft, problem, history, features, seen, models, known, wanted, seed)
             else:
                 told = " and ".join(f"'{name}'" for name in problem.objectives)
                 draft.notes.append(
@@ -89,6 +88,7 @@ def propose(problem: Problem, history: History, n: int, seed: int) -> Proposal:
         tuple(to_candidates(problem.space, codes)),
         {
             "planner": "bayes",
+            "interval": SHARE,
             "initial": {"type": settings.initial.type, "count": count, "stated": settings.initial.count is not None},
             "candidates": draft.described,
             "models": {o: _describe(problem, model, choices[o]) for o, model in models.items()},
@@ -116,6 +116,7 @@ def _from_design(draft: _Draft, problem: Problem, known: Array, start: int, n: i
 def _from_models(
     draft: _Draft,
     problem: Problem,
+    history: History,
     features: FeatureMap,
     seen: Observed,
     models: dict[str, OutcomeModel],
@@ -137,6 +138,7 @@ def _from_models(
         success = SuccessModel(features(seen.results), features(seen.failed), len(space.names))
     tried = features(_distinct(seen.results[seen.has_objective]))
     under_way = [*seen.pending]
+    reaches = {outcome: reach(history, outcome) for outcome in models}
     for i in range(wanted):
         pending = features(np.array(under_way)) if under_way else np.empty((0, tried.shape[1]))
         acquisition = Acquisition(
@@ -150,7 +152,7 @@ def _from_models(
             found = found if found is not None else _any_new(problem, taken, seed, acquisition, features)
         if found is None:
             return
-        draft.add(found.code, _described(found, acquisition, models, features))
+        draft.add(found.code, _described(found, acquisition, models, features, reaches))
         under_way.append(found.code)
 
 
@@ -192,16 +194,23 @@ def _anchors(
     return seen.results[np.lexsort((-merits[0], beaten, broken))]
 
 
-def _described(found: Found, acquisition: Acquisition, models: dict[str, OutcomeModel], features: FeatureMap) -> Json:
+def _described(
+    found: Found,
+    acquisition: Acquisition,
+    models: dict[str, OutcomeModel],
+    features: FeatureMap,
+    reaches: dict[str, float],
+) -> Json:
     x = features(found.code[None, :])
     predicted: Json = {}
     for outcome, model in models.items():
         mean, sd = model.predict(x)
-        low, high = model.interval(x, INTERVAL, measured=True)
+        low, high = model.interval(x, reaches[outcome])
         predicted[outcome] = {
             "mean": _finite(float(mean[0])),
             "sd": _finite(float(sd[0])),
             "interval": [_finite(float(low[0])), _finite(float(high[0]))],
+            "reach": reaches[outcome],
         }
     described: Json = {
         "origin": "model",

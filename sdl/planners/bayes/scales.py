@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.stats import norm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,9 +98,8 @@ class Scale:
         centre = at @ weights
         return centre, np.sqrt(np.maximum((at - centre[:, None]) ** 2 @ weights, 0.0))
 
-    def interval(self, mean: Array, sd: Array, share: float) -> tuple[Array, Array]:
-        """Return the ends of the central interval that holds a share of what is normal on this scale; shapes (m,)."""
-        reach = float(norm.ppf(0.5 + share / 2))
+    def interval(self, mean: Array, sd: Array, reach: float) -> tuple[Array, Array]:
+        """Return the ends, in the outcome's unit, of what lies so many standard deviations around means; shapes (m,)."""
         return self.natural(mean - reach * sd), self.natural(mean + reach * sd)
 
 

@@ -1,4 +1,6 @@
-"""Best so far against the number of experiments, with what random search is expected to find."""
+"""Best so far against the number of experiments, with what random search is expected to find; of several objectives the
+hypervolume.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from sdl.report.figures.canvas import (
 )
 from sdl.report.figures.marks import axis_name, entries, mark
 from sdl.report.figures.scales import Linear, Log, Marked, scale_over, wants_log, whole_numbers
-from sdl.report.text import number, with_unit
+from sdl.report.text import number, unit_text, with_unit
 from sdl.units import convert
 
 if TYPE_CHECKING:
@@ -37,9 +39,11 @@ class Progress:
     """What the figure shows, whoever draws it.
 
     Attributes:
+        title: of the figure.
+        curve_name: what the curve is, for the legend.
         label: of the upright axis.
         unit: of the values, declared.
-        points: experiments with the first objective, and the value that is drawn.
+        points: experiments with a result, and the value that is drawn.
         failed: numbers of failed and aborted experiments.
         curve: experiment number → best so far; carried on to the last experiment.
         target: values at which the campaign stops, in the same unit.
@@ -47,6 +51,8 @@ class Progress:
         log: whether the upright axis is logarithmic.
     """
 
+    title: str
+    curve_name: str
     label: str
     unit: str
     points: tuple[tuple[ReportedExperiment, float], ...]
@@ -63,31 +69,74 @@ class Progress:
 
 
 def progress(data: ReportData) -> Progress:
-    """Return what a figure of the campaign's progress shows."""
-    name, objective = data.objective, data.objectives[data.objective]
+    """Return what a figure of the campaign's progress shows: the hypervolume where there is one, else the first objective."""
+    front = data.front
+    if front is None or front.missing is not None:
+        return progress_of(data, data.objective)
+    volumes = dict(front.volumes)
+    # What is not feasible, or came before anything was, stands at what it left unchanged.
+    points = tuple((e, volumes.get(e.number, 0.0)) for e in data.experiments if e.state == "done" and e.outcomes)
+    unit = " · ".join(shown for o in data.objectives.values() if (shown := unit_text(o.unit)))
+    return Progress(
+        title="Hypervolume so far against the number of experiments",
+        curve_name="hypervolume of the Pareto set so far",
+        label="hypervolume" + (f" / ({unit})" if " " in unit else f" / {unit}" if unit else ""),
+        unit=unit,
+        points=points,
+        failed=_failed(data),
+        curve=front.volumes,
+        target=(),
+        last=_last(data),
+        log=False,
+    )
+
+
+def axis_of(data: ReportData, name: str) -> str:
+    """Return what stands along the axis of an objective: itself, or its distance from a number to be matched."""
+    goal = data.objectives[name]
+    return name if goal.value is None else f"|{name} − {number(float(goal.value))}|"
+
+
+def targets_of(data: ReportData, name: str) -> tuple[float, ...]:
+    """Return the values of an objective at which the campaign stops, in its unit; none where a number is to be matched."""
+    objective = data.objectives[name]
+    if name not in data.targets or objective.value is not None:
+        return ()
+    wanted = data.targets[name]
+    bounds = (wanted.at_least, wanted.at_most)
+    return tuple(convert(float(b), wanted.unit, objective.unit) for b in bounds if b is not None)
+
+
+def _failed(data: ReportData) -> tuple[int, ...]:
+    return tuple(e.number for e in data.experiments if e.state in {"failed", "aborted"})
+
+
+def _last(data: ReportData) -> int:
+    return max((e.number for e in data.started), default=1)
+
+
+def progress_of(data: ReportData, name: str) -> Progress:
+    """Return what a figure of the progress of one objective shows."""
+    objective = data.objectives[name]
     points = tuple(
-        (e, data.progress_value(e.outcomes[name].value))
+        (e, data.progress_value(e.outcomes[name].value, name))
         for e in data.experiments
         if e.state == "done" and name in e.outcomes
     )
-    target: tuple[float, ...] = ()
-    if name in data.targets and objective.value is None:
-        wanted = data.targets[name]
-        bounds = (wanted.at_least, wanted.at_most)
-        target = tuple(convert(float(b), wanted.unit, objective.unit) for b in bounds if b is not None)
+    target = targets_of(data, name)
     random = () if data.random is None else (*data.random.expected, *data.random.lucky, data.random.optimum)
-    last = max((e.number for e in data.started), default=1)
     values = [v for _, v in points]
     log = wants_log([*values, *random, *target]) if values else False
-    shown = name if objective.value is None else f"|{name} − {number(float(objective.value))}|"
     return Progress(
-        label=axis_name(shown, objective.unit, log=log),
+        title=f"Best {name} so far against the number of experiments",
+        curve_name="best so far",
+        label=axis_name(axis_of(data, name), objective.unit, log=log),
         unit=objective.unit,
         points=points,
-        failed=tuple(e.number for e in data.experiments if e.state in {"failed", "aborted"}),
-        curve=data.best_so_far,
+        failed=_failed(data),
+        curve=data.best_so_far_of(name),
         target=target,
-        last=last,
+        last=_last(data),
         log=log,
     )
 
@@ -95,9 +144,7 @@ def progress(data: ReportData) -> Progress:
 def convergence_svg(data: ReportData, *, standalone: bool = True) -> Html:
     """Return the best-so-far curve as SVG; a standalone one carries its styles and can be a file of its own."""
     shown = progress(data)
-    canvas = Canvas(
-        _WIDTH, _HEIGHT, f"Best {data.objective} so far against the number of experiments", _described(data)
-    )
+    canvas = Canvas(_WIDTH, _HEIGHT, shown.title, _described(data, shown))
     random = data.random
     values = [*shown.values, *shown.target]
     if random is not None:
@@ -137,7 +184,7 @@ def _draw_random(canvas: Canvas, frame: Frame, x: Linear, y: Linear | Log, rando
 
 
 def _signs(data: ReportData, shown: Progress) -> list[Entry]:
-    signs: list[Entry] = [("line", "f-curve", "best so far")] if shown.curve else []
+    signs: list[Entry] = [("line", "f-curve", shown.curve_name)] if shown.curve else []
     signs += entries(data)
     if data.random is not None:
         signs += [
@@ -150,12 +197,12 @@ def _signs(data: ReportData, shown: Progress) -> list[Entry]:
     return signs
 
 
-def _described(data: ReportData) -> str:
-    if not data.best_so_far:
+def _described(data: ReportData, shown: Progress) -> str:
+    if not shown.curve:
         return "No feasible result yet."
-    n, value = data.best_so_far[-1]
-    shown = with_unit(number(value), data.unit_of(data.objective))
-    text = f"After {n} experiments the best is {shown}."
+    n, value = shown.curve[-1]
+    reached = with_unit(number(value), shown.unit)
+    text = f"After {n} experiments the {'best' if data.front is None else shown.curve_name} is {reached}."
     if data.random is not None and math.isfinite(data.random.expected[-1]):
         expected = with_unit(number(data.random.expected[-1]), data.unit_of(data.objective))
         text += f" Random search is expected to have {expected} by then."

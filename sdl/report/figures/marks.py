@@ -17,7 +17,7 @@ def mark(
 ) -> None:
     """Draw one experiment with a result."""
     hover = hover_text(data, experiment)
-    if experiment.number == data.best:
+    if experiment.number in data.marked:
         canvas.add("circle", cx=x, cy=y, r=radius + 3.2, class_="f-best")
     if experiment.is_feasible:
         canvas.add("circle", hover=hover, cx=x, cy=y, r=radius, class_=class_of(experiment))
@@ -41,9 +41,14 @@ def hover_text(data: ReportData, experiment: ReportedExperiment) -> str:
     ]
     if experiment.state == "done" and not experiment.is_feasible:
         lines.append("not feasible")
-    if experiment.number == data.best:
-        lines.append("best")
+    if experiment.number in data.marked:
+        lines.append(marked_as(data))
     return "\n".join(lines)
+
+
+def marked_as(data: ReportData) -> str:
+    """Return what the experiments are that every figure points out."""
+    return "best" if data.front is None else "in the Pareto set"
 
 
 def entries(data: ReportData) -> list[Entry]:
@@ -60,8 +65,8 @@ def entries(data: ReportData) -> list[Entry]:
         result.append(("dot", "f-point", text))
     if any(not e.is_feasible for e in shown):
         result.append(("cross", "f-point f-cross", "not feasible"))
-    if data.best is not None:
-        result.append(("ring", "f-best", "best"))
+    if data.marked:
+        result.append(("ring", "f-best", marked_as(data)))
     if data.count("failed", "aborted"):
         result.append(("tick", "f-failed", "failed" if not data.count("aborted") else "failed or aborted"))
     return result

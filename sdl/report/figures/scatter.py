@@ -52,7 +52,7 @@ def scatter_svg(data: ReportData, parameter_name: str, outcome: str) -> Html:
             at = bands(str(e.candidate[parameter_name]), _aside(e.number) * 0.55)
             canvas.add("path", hover=hover_text(data, e), d=f"M{at:.2f},{frame.bottom:.2f}v-7", class_="f-failed")
         wide = 0.55 if len(names) < 12 else 0.3
-        for e in sorted(shown, key=lambda e: e.number == data.best):
+        for e in sorted(shown, key=lambda e: e.number in data.marked):
             at = bands(str(e.candidate[parameter_name]), _aside(e.number) * wide)
             mark(canvas, data, e, at, y(e.outcomes[outcome].value), 3.2)
         return canvas.svg()
@@ -62,7 +62,7 @@ def scatter_svg(data: ReportData, parameter_name: str, outcome: str) -> Html:
     for e in gone:
         at = x(float(e.candidate[parameter_name]))
         canvas.add("path", hover=hover_text(data, e), d=f"M{at:.2f},{frame.bottom:.2f}v-7", class_="f-failed")
-    for e in sorted(shown, key=lambda e: e.number == data.best):
+    for e in sorted(shown, key=lambda e: e.number in data.marked):
         mark(canvas, data, e, x(float(e.candidate[parameter_name])), y(e.outcomes[outcome].value), 3.2)
     return canvas.svg()
 
