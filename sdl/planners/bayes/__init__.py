@@ -1,8 +1,12 @@
 """Planner `bayes`: Bayesian optimisation with Gaussian processes.
 
     settings      what a user may set
-    data          which observations the models see, standardised
+    data          which observations the models see
+    scales        on what scale a model sees an outcome
     models        the Gaussian process of one outcome
+    outliers      which results are believed less
+    choice        which kernel and scale an outcome gets
+    intervals     how wide the intervals are that are told beforehand
     failures      how likely an experiment is to fail
     isolation     nothing global is relied on, or changed
     acquisition   what a candidate is worth
