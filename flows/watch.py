@@ -104,8 +104,8 @@ class RunWatch:
             now = StateType.RUNNING if state is None else state.type
             if now in _CANCEL:
                 if not self.is_cancelled:
+                    self._ask("abort", "cancelled in Prefect")  # first: where it cannot be kept, it is asked again
                     self.is_cancelled = True
-                    self._ask("abort", "cancelled in Prefect")
                 return
             # Until the campaign has taken what was asked here, neither side is behind the other: to show its old state in
             # Prefect now would undo what a person has just done there.
@@ -122,11 +122,11 @@ class RunWatch:
                 if is_paused != (now == StateType.PAUSED) or (is_paused and _lapses(state)):
                     await self._show(client, is_paused=is_paused)
             else:
-                self._seen = now
                 if now == StateType.PAUSED and not is_paused:
                     self._ask("pause", "paused in Prefect")
                 elif now == StateType.RUNNING and is_paused:
                     self._ask("resume", "resumed in Prefect")
+                self._seen = now
 
     async def _show(self, client: PrefectClient, *, is_paused: bool) -> None:
         """Have Prefect show how the campaign stands."""

@@ -179,6 +179,22 @@ def report(
 
 
 @app.command()
+def explain(
+    name: Name,
+    experiment: Annotated[
+        int | None, typer.Argument(help="Number of an experiment: why was it proposed?", show_default=False)
+    ] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Say what the models know, and what matters; or why an experiment was proposed."""
+    from sdl.cli.explain import explain as explained
+
+    out = Output(as_json=json)
+    _finish(lambda: explained(name, experiment, home, out), out)
+
+
+@app.command()
 def schema(
     lab: Annotated[bool, typer.Option("--lab", help="The schema of lab files instead of campaign files.")] = False,
 ) -> None:

@@ -25,6 +25,7 @@ from sdl.engine.worker import Worker
 from sdl.errors import LedgerError, SdlError
 from sdl.ledger import (
     CampaignEnded,
+    CampaignResumed,
     CampaignWaiting,
     Event,
     ExperimentStarted,
@@ -281,6 +282,8 @@ class Engine:
     async def _rest(self, changed: asyncio.Future[None], waits_for: str | None) -> None:
         """Wait until something has changed; `waits_for` says what only a person can do, or is None."""
         paused = self.state.standing == "paused" and self._stopping is None
+        if waits_for is None and self.state.standing == "waiting":
+            self.write([CampaignResumed("sdl", "it goes on by itself")])
         if paused and not self._live:
             await changed  # by real time: virtual time stands still while a person is asked
         elif waits_for is None or paused or self._stopping is not None:

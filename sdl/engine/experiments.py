@@ -210,7 +210,7 @@ class Experiments:
         where = f"experiment {intended.experiment}, {intended.instrument}.{intended.action}"
         if reply is None:
             self._engine.write([commands.settled(Reply(intended.command, "not_started"), "reconciled")])
-            self._engine.hooks.diary(f"{where}: the instrument says that it never started")
+            self._engine.hooks.diary(f"{where}: it never started")
             self.let_go_on(*(m[0] for m in intended.members))
             return
         self._engine.hooks.diary(f"{where}: asked after the interruption, the instrument says: {reply.status}")

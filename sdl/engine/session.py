@@ -130,7 +130,14 @@ class Session:
             if hooks is not None:
                 hooks.diary(f"taken over from process {gone['pid']} on {gone['host']}, which is gone")
         raised = EpochRaised(epoch + 1, os.getpid(), socket.gethostname(), found)
-        for row in self.ledger.append(self.name, clock.now(), [raised]):
+        rows = self.ledger.append(self.name, clock.now(), [raised])
+        missed = rows[0].seq - self.state.seq - 1
+        if missed:
+            raise LedgerError(
+                f"campaign '{self.name}': another process has written {missed} row(s) since its journal was read here; "
+                "nothing was sent: run the same command again"
+            )
+        for row in rows:
             self.state.apply(row)
         strangers = None
         if not isinstance(lab, EmbeddedLab):
@@ -187,7 +194,11 @@ def open_session(
     ledger = Ledger(home)
     name = checked.campaign.name
     ownership, silenced = None, None
+    settings = {"simulate": simulate, "clock": {"type": checked.lab.clock.type, "factor": checked.lab.clock.factor}}
     try:
+        if take_over is not None and ledger.campaign(name) is not None:
+            # Before anything is taken: a refusal afterwards would leave the campaign neither fenced nor with its owner.
+            _require_same(checked, ledger, settings)
         if home is not None:
             ownership = ledger.own(name)
             if take_over is None:
@@ -196,14 +207,13 @@ def open_session(
                 require_free_instruments(checked)
                 silenced = ownership.take_over(take_over)
         recorded = ledger.campaign(name)
-        settings = {"simulate": simulate, "clock": {"type": checked.lab.clock.type, "factor": checked.lab.clock.factor}}
         if recorded is not None:
             _require_same(checked, ledger, settings)
             if silenced is not None:
                 fence(checked, ledger, silenced)
         state = CampaignState(ledger.rows(name))
         if recorded is None:
-            _create(checked, ledger, settings, make_clock(checked.lab.clock).now())
+            state.seq = _create(checked, ledger, settings, make_clock(checked.lab.clock).now())
         done = state.ended is not None and state.ended.state == "done" and not Inbox(ledger).untaken(name)
         return Session(checked, ledger, state, done, recorded is None, ownership, home, silenced=silenced)
     except BaseException:
@@ -231,7 +241,8 @@ def _lab(checked: Checked, ledger: Ledger, clock: Clock, home: Path | None) -> E
     return EmbeddedLab(checked.lab, clock, ledger.artefacts.put, world, locks, holds_lost=True)
 
 
-def _create(checked: Checked, ledger: Ledger, settings: Mapping[str, Any], moment: float) -> None:
+def _create(checked: Checked, ledger: Ledger, settings: Mapping[str, Any], moment: float) -> int:
+    """Record the campaign and its first version; returns the number of the last row."""
     campaign = checked.campaign
     for key, path in campaign.files.contents().items():
         ledger.artefacts.put(key, path.read_bytes(), "application/octet-stream")
@@ -246,7 +257,7 @@ def _create(checked: Checked, ledger: Ledger, settings: Mapping[str, Any], momen
             dict(campaign.files.used),
         ),
     ]
-    ledger.append(campaign.name, moment, events)
+    return ledger.append(campaign.name, moment, events)[-1].seq
 
 
 def _require_same(checked: Checked, ledger: Ledger, settings: Mapping[str, Any]) -> None:

@@ -74,7 +74,8 @@ def named(silenced: FormerOwner) -> dict[str, Any]:
 
 def said(silenced: FormerOwner) -> str:
     """Return the same in words."""
+    since = f"for {silenced.silent:.0f} s" if math.isfinite(silenced.silent) else "that could be read"
     return (
         f"taken over from process {silenced.pid} on {silenced.host}, which still held the campaign and had given no sign of life "
-        f"for {silenced.silent:.0f} s; it can write no more"
+        f"{since}; it can write no more"
     )

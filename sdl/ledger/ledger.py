@@ -14,7 +14,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -429,8 +429,3 @@ def _stands(connection: Connection, row: Row) -> bool:
     journal = t.journal.c
     query = select(journal.hash).where(journal.campaign == row.campaign, journal.seq == row.seq)
     return connection.execute(query).scalar() == row.hash
-
-
-def as_events(rows: Iterable[Row]) -> list[Event]:
-    """Return what rows say, without their places in the chain."""
-    return [row.event for row in rows]

@@ -144,10 +144,14 @@ class Ownership:
         """Give a sign of life; every `SIGN_EVERY` seconds from where the campaign does its work.
 
         Raises:
-            LedgerError: another process has taken the campaign over.
+            LedgerError: another process has taken the campaign over, or the lock file is gone and cannot be made again.
         """
         if self._file is None:
             return
+        if not self.path.exists():
+            # Somebody tidied up; who takes a campaign over puts another file in its place.
+            gone, self._file = self._file, self._locked()
+            gone.close()
         if not _lies_at(self._file, self.path):
             pid, host = owner_of(self.path)
             raise LedgerError(

@@ -83,7 +83,7 @@ def url_of(home: Path, kept: Kept = LEDGER, option: str | None = None) -> URL | 
     if written is not None and _same(written) != _same(said):
         raise InputError(
             f"the {kept.what} of {home} is in {masked(written)} (its file {kept.name}), but {source} names {masked(said)}; "
-            "{leave} or choose another --home"
+            f"{leave} or choose another --home"
         )
     return said
 
@@ -106,19 +106,6 @@ def remember(home: Path, url: URL, kept: Kept = LEDGER) -> None:
         new.replace(path)
     except OSError as error:
         raise LedgerError(f"{path} cannot be written: {error.strerror}; the home must remember its database") from error
-
-
-def database_url(text: str, what: str) -> URL:
-    """Return the address of a PostgreSQL as SQLAlchemy takes it.
-
-    Args:
-        text: such as `postgresql+psycopg://user@host:5432/database`; `postgresql://` means the same.
-        what: where it was written, for messages.
-
-    Raises:
-        InputError: it is none.
-    """
-    return _parsed(text, what)
 
 
 def masked(url: URL) -> str:

@@ -138,6 +138,8 @@ class CampaignState:
 
     def __init__(self, rows: Iterable[Row] = ()) -> None:
         self.epoch = 0
+        self.seq = 0
+        """Of the last row that is known."""
         self.rounds: list[RoundState] = []
         self.experiments: dict[int, ExperimentRecord] = {}
         self.questions: dict[str, QuestionOpened] = {}
@@ -162,6 +164,7 @@ class CampaignState:
     def apply(self, row: Row) -> None:
         """Take one more row."""
         self.last_moment = self._now = row.at
+        self.seq = row.seq
         match row.event:
             case EpochRaised() as event:
                 self.epoch = event.epoch

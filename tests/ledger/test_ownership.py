@@ -142,3 +142,14 @@ def test_a_process_of_an_old_epoch_knows_that_it_is_not_its_own_any_more(ledger)
     with pytest.raises(LedgerError, match="its epoch is 8, this process has 7"):
         ledger.require_mine("demo")
     second.close()
+
+
+def test_a_lock_file_that_somebody_tidied_away_is_made_again(ledger):
+    mine = ledger.own("demo")
+    mine.take()
+    (ledger.home / "locks" / "demo.lock").unlink()
+    mine.sign()
+    with pytest.raises(NameInUseError, match=f"process {os.getpid()}"):
+        ledger.own("demo").take()
+    mine.release()
+    ledger.own("demo").take()
