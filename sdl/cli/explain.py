@@ -142,7 +142,9 @@ def _sensitivity_lines(found: Sensitivity, unit: str, units: Mapping[str, str]) 
         for pair in sorted(strong, key=lambda p: -(p.interaction or 0.0))
     ]
     if any(i.total is None for i in found.indices):
-        lines.append("    (parameters may depend on each other there: these shares may overlap, and there are no total ones)")
+        lines.append(
+            "    (parameters may depend on each other there: these shares may overlap, and there are no total ones)"
+        )
     return lines
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdl.clock.shared import SharedVirtualClock
-from sdl.engine.adoption import Strangers
+from sdl.engine.adoption import Strangers, adopted, dispute
+from sdl.engine.whole_log import doubtful, is_irreversible, require_whole
 from sdl.errors import LabError
 from sdl.ledger import CommandIntended, CommandSettled, EpochRaised, SampleCleared
 from sdl.preflight.served import token_of
@@ -62,15 +63,27 @@ async def take_over(
 
     Raises:
         ProtocolError: another process has taken it over, or another campaign of that name has used the lab.
+        LabError: the server's command log is older than the ledger; the server is not told of this process.
     """
-    await lab.take_over(campaign, state.epoch)
     name = campaign.rpartition(".")[0]
-    rows = [r.event for r in ledger.rows(name)]
+    journal = ledger.rows(name)
+    rows = [r.event for r in journal]
+    # Before it hears of the new epoch, which would hide that it is behind.
+    known_there = await lab.known_states(campaign)
+    states = {command: state for command, (state, _) in known_there.items()}
+    require_whole(lab, rows, await lab.known_epoch(campaign), states)
+    lab.doubtful = doubtful(lab, journal, {command: moments for command, (_, moments) in known_there.items()})
+    await lab.take_over(campaign, state.epoch)
     known = [e.command for e in rows if isinstance(e, CommandIntended)]
     sent = await lab.commands_sent()
     await _tell(lab, sent, rows)
     lab.lost = {c.id for c, reply in sent if reply is not None and reply.status == "unknown"} & set(known)
-    strangers = Strangers(sent, known)
+    under_way = {c.id for c, reply in sent if reply is None and states.get(c.id) == "started"}
+    foreign = (under_way - set(known)) | adopted(rows)
+    lab.disputed = {
+        c.id: dispute(c) for c, _ in sent if c.id in foreign and is_irreversible(lab, c.instrument, c.action)
+    }
+    strangers = Strangers(sent, known, under_way, lambda command: lab.answered(command, "unknown"))
     if len(strangers) and hooks is not None:
         hooks.diary(
             f"the lab server knows {len(strangers)} commands that the ledger does not: it was restored from before them"

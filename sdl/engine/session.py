@@ -119,7 +119,7 @@ class Session:
         if hooks is not None:
             lab.say_to(GuardedHooks(hooks).diary)
         if not isinstance(lab, EmbeddedLab):
-            found["lab"] = {"server": lab.url, "log": lab.id}
+            found["lab"] = {"server": lab.url, "log": lab.id, "boot": lab.boot}
             epoch = max(epoch, await lab.known_epoch(self.id))  # a restored ledger may be behind
         if self.silenced is not None:
             found["took_over"] = named(self.silenced)

@@ -23,6 +23,7 @@ from sdl.driver import Command, Health, Reply, SafeReport
 from sdl.errors import LabError, ProtocolError
 from sdl.lab.connection import PATIENCE, Connection, NotNowError, Say, UnwantedError
 from sdl.lab.following import FIRST_WAIT, Following
+from sdl.lab.older_log import knows_less, older_log, states_of
 from sdl.lab.wire import Json, command_json, command_of, health_of, reply_of, safe_report_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ class RemoteLab:
     Attributes:
         clock: in step with the server's, once `open` is done.
         lost: commands of dead processes, known to the ledger, of which the server knows that nobody knows.
+        doubtful: commands of dead processes → why it is not enough that the server does not know them: where it says so, nobody
+            knows what became of them.
+        disputed: commands of dead processes → why a person must say whether they were this campaign's, once they have ended.
     """
 
     is_served = True
@@ -78,8 +82,10 @@ class RemoteLab:
         self.clock: Clock = RealClock()
         self._server = Connection(self.url, token, patience, self._restarted)
         self._following = Following(self._server, plan, store, self._spawn)
-        self._campaign, self._name, self._epoch = "", name, 0
+        self._campaign, self._name, self._epoch, self._is_joined = "", name, 0, False
         self.lost: set[str] = set()
+        self.doubtful: dict[str, str] = {}
+        self.disputed: dict[str, str] = {}
         self._told: set[str] = set()
         self._unacknowledged: dict[str, Json] = {}
         self._refusable: set[str] = set()
@@ -152,7 +158,10 @@ class RemoteLab:
             finally:
                 self._unacknowledged.pop(command.id, None)
 
-        return await self._following.reply(command, await send(), progress, send)
+        async def again() -> Json:
+            return await (self._go_on(command) if wanted() else self._under_way(command))
+
+        return await self._following.reply(command, await send(), progress, again)
 
     async def reconcile(self, command: Command) -> Reply | None:
         """Ask the server for the outcome of a command that a dead process sent; see `Lab.reconcile`."""
@@ -168,8 +177,13 @@ class RemoteLab:
 
         standing = await ask()
         if standing is None:
-            return None
+            why = self.doubtful.get(command.id)
+            return None if why is None else Reply(command.id, "unknown", error=why)
         reply = await self._following.reply(command, standing, None, ask)
+        if command.id in self.disputed and reply.status != "not_started":
+            ended = f"ended: {reply.status} {dict(reply.values) or ''}".rstrip()
+            error = f"{self.disputed[command.id]}; it {ended}{'' if reply.error is None else f' ({reply.error})'}"
+            return Reply(command.id, "unknown", error=error, simulated=reply.simulated)
         return None if reply.status == "not_started" else reply
 
     def when_started(self, tell: Callable[[Command, float], None]) -> None:
@@ -197,7 +211,8 @@ class RemoteLab:
     def answered(self, command: Command, status: str) -> None:
         """Tell the server what a person said of a command of which nobody knew."""
         self._told.add(command.id)
-        self._tell(lambda: self.tell_answered(command.id, status))
+        if command.id not in self.doubtful:  # else the server does not know it
+            self._tell(lambda: self.tell_answered(command.id, status))
 
     def cleared(self, sample: str) -> None:
         """Tell the server that a person took a sample out of the lab."""
@@ -250,6 +265,11 @@ class RemoteLab:
         """The id of the server's command log, once open."""
         return self._server.id
 
+    @property
+    def boot(self) -> str:
+        """The server's life, as its last answer told."""
+        return self._server.boot
+
     # --- of a served lab alone ---------------------------------------------------------------------------------------
 
     def say_to(self, say: Say) -> None:
@@ -276,16 +296,25 @@ class RemoteLab:
         """
         self._campaign, self._epoch = campaign, epoch
         await self._server.request("POST", f"/campaigns/{campaign}/join", self._join())
+        self._is_joined = True
         self._beating = asyncio.create_task(self._beat())
 
     async def commands_sent(self) -> list[tuple[Command, Reply | None]]:
         """Return every command of this campaign that the server ever accepted, with its reply; less those that never started."""
-        records = await self._server.request("GET", f"/campaigns/{self._campaign}/commands")
         found = [
             (command_of({**r["command"], "campaign": self._name}), None if r["reply"] is None else reply_of(r["reply"]))
-            for r in records
+            for r in await self._server.request("GET", f"/campaigns/{self._campaign}/commands")
         ]
         return [(c, r) for c, r in found if r is None or r.status != "not_started"]
+
+    async def known_states(self, campaign: str) -> dict[str, tuple[str, list[float]]]:
+        """Return command id → (state, moments of lab time at which it was written) of a campaign's commands in the server's log.
+
+        A state is `accepted`, `started` or `finished`.
+        """
+        records = await self._server.request("GET", f"/campaigns/{campaign}/commands")
+        written = ("accepted", "started", "finished")
+        return {r["command"]["id"]: (r["state"], [r[w] for w in written if r[w] is not None]) for r in records}
 
     # --- within ------------------------------------------------------------------------------------------------------
 
@@ -313,6 +342,21 @@ class RemoteLab:
             return dict(await self._server.request("GET", f"/commands/{command.id}"))
         except ProtocolError as error:
             raise LabError(f"{error}; it is not sent again after it was withdrawn, and stays open") from error
+
+    async def _go_on(self, command: Command) -> Json:
+        """Have a server that was started again go on with a command that it acknowledged; never send that again.
+
+        Raises:
+            LabError: it does not know it.
+        """
+        message = {"campaign": self._campaign, "epoch": command.epoch}
+        try:
+            standing = await self._server.request("POST", f"/commands/{command.id}/settle", message)
+        except ProtocolError as error:
+            raise LabError(f"{older_log(self.url)} ({error})") from error
+        if standing is None:
+            raise LabError(f"{older_log(self.url)} (it does not know command {command.id})")
+        return dict(standing)
 
     async def _send_away(self, how: str, patience: float | None = None, also: Json | None = None) -> None:
         """Withdraw or abort; whatever may be on its way is named, so that it cannot begin when it arrives late."""
@@ -345,7 +389,21 @@ class RemoteLab:
         if self._epoch:
             if self._shared is not None:
                 await self._following.unsure(self._shared)
-            await self._server.once("POST", f"/campaigns/{self._campaign}/join", self._join())
+            await self._require_whole()
+            await self._server.once("POST", f"/campaigns/{self._campaign}/join", self._join(), in_between=True)
+
+    async def _require_whole(self) -> None:
+        """Refuse a server that was started again on a command log that knows less than it told this process.
+
+        Raises:
+            LabError: it knows less.
+        """
+        path = f"/campaigns/{self._campaign}"
+        epoch = int((await self._server.once("GET", path, in_between=True))["epoch"])
+        states = states_of(await self._server.once("GET", f"{path}/commands", in_between=True))
+        told = self._following.acknowledged.items()
+        if (epoch < self._epoch and self._is_joined) or any(knows_less(states.get(c), state) for c, state in told):
+            raise LabError(older_log(self.url))
 
     async def _for_campaign(self, what: str, patience: float | None = None) -> Any:  # noqa: ANN401  JSON
         path = f"/campaigns/{self._campaign}/{what}"

@@ -48,7 +48,8 @@ class Connection:
         url: such as `http://127.0.0.1:8470`.
         token: for it, or None.
         patience: real seconds for which a server that does not answer is asked again.
-        restarted: called when an answer shows that the server was started again, before anything else is made of the answer.
+        restarted: called when an answer shows that the server was started again, before anything else is made of the answer; it
+            asks with `in_between`.
 
     Attributes:
         id: of the server's command log, once open.
@@ -153,8 +154,17 @@ class Connection:
                     self._told(None)
                 return answer
 
-    async def once(self, method: str, path: str, message: Json | None = None, *, is_json: bool = True) -> Any:  # noqa: ANN401
+    async def once(
+        self, method: str, path: str, message: Json | None = None, *, is_json: bool = True, in_between: bool = False
+    ) -> Any:  # noqa: ANN401  JSON
         """Ask once; see `request`.
+
+        Args:
+            method: of HTTP.
+            path: what is asked, with its query.
+            message: its body, or None.
+            is_json: whether the answer is JSON, else bytes.
+            in_between: asked about a server that was started again, before anything else is made of that.
 
         Raises:
             httpx.TransportError: no answer.
@@ -168,12 +178,17 @@ class Connection:
         headers = {} if content is None else {"Content-Type": "application/json"}
         if self.id:
             headers[LOG_HEADER] = self.id  # another server in its place must not take what is meant for this one
+        if self.boot and method == "POST" and (path.startswith("/commands?") or path.endswith("/settle")):
+            headers[BOOT_HEADER] = (
+                self.boot
+            )  # may begin something: first a server started again must show that its log is whole
         response = await self._http.request(method, path, content=content, headers=headers)
         boot = response.headers.get(BOOT_HEADER, self.boot)
         if boot != self.boot:
-            if self.boot and not path.endswith("/join"):  # joining is what a client does about it
+            if self.boot and not in_between:
                 await self._restarted()
-            self.boot = boot
+            if not in_between:
+                self.boot = boot
         raise_for(response, self.url)
         if response.status_code == 204:
             return None

@@ -117,17 +117,16 @@ class Driving:
                 status, error = "failed", f"the result cannot be used: {error}"
         except asyncio.CancelledError:
             here = asyncio.current_task()
-            if here is not None and here.cancelling() and command.id not in self._under_way.aborted:
+            if here is not None and here.cancelling() and not self._under_way.is_stopped(command.id):
                 raise
-            status, error = self._broken(command, spec, TimeoutError("the driver gave up by itself"))
+            status, error = await self._broken(command, spec, TimeoutError("the driver gave up by itself"))
         except (LedgerError, ClockError):
             raise  # the platform's own failure: it says nothing of the specimen, and the command stays open
         except Exception as broken:  # noqa: BLE001  whatever a driver raises is the experiment's failure, not the campaign's
-            status, error = self._broken(command, spec, broken)
+            status, error = await self._broken(command, spec, broken)
             refused = status == "failed" and isinstance(broken, InstrumentRefused)
         finally:
-            self._under_way.running.pop(command.id, None)
-            self._under_way.aborted.discard(command.id)
+            self._under_way.forget(command.id)
             if watch is not None:
                 watch.forget()
         stopped = None if watch is None else await watch.end()
@@ -163,9 +162,12 @@ class Driving:
             else:
                 return
 
-    def _broken(self, command: Command, spec: ActionSpec, error: Exception) -> tuple[str, str]:
-        """Return status and words for an action that ended with an error."""
-        if command.id in self._under_way.aborted:
+    async def _broken(self, command: Command, spec: ActionSpec, error: Exception) -> tuple[str, str]:
+        """Return status and words for an action that ended with an error.
+
+        Where it is being aborted, that is decided once the instrument has answered: a link that breaks meanwhile stops nothing.
+        """
+        if await self._under_way.abort_confirmed(command.id):
             return "aborted", "aborted on request" if isinstance(error, TimeoutError) else str(error)
         if isinstance(error, InstrumentFault):
             return "failed", str(error)

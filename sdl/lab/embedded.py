@@ -83,7 +83,7 @@ class EmbeddedLab:
         }
         self.log: CommandLog = MemoryLog() if log is None else log
         self.interlocks = Interlocks(plan, clock, self.instruments)
-        self._under_way = UnderWay(self.instruments)
+        self._under_way = UnderWay(self.instruments, clock)
         watched = (self.interlocks, self._under_way)
         self._driving = Driving(
             plan, clock, world, store, self.instruments, self.log, *watched, interrupt=self._interrupt
@@ -184,17 +184,20 @@ class EmbeddedLab:
             misplaced = self._misplaced(command)
             if misplaced is not None:
                 reply = Reply(command.id, "failed", error=misplaced, simulated=simulated, refused=True)
-            elif (denied := await self._denied(command, claim, progress)) is not None:
+            elif (denied := await self._denied(command, progress)) is not None:
                 reply = denied
             else:
                 reply = await self._driving.perform(command, spec, arguments, progress)
             self._moved(claim, reply.status, has_begun=reply.started is not None)
             self._hold(command, reply.status)
             return reply
-        except Exception:
+        except BaseException as broken:
             record = self.log.record(command.id)
-            if record is not None and record.state == "started":
-                self._hold(command, "unknown")  # until the driver was asked what it did
+            state = None if record is None else record.state
+            if state == "accepted":
+                self._moved(claim, "not_started")
+            elif state == "started" and isinstance(broken, Exception) and self._hold(command, "unknown"):
+                self._under_way.found[command.id] = (command, None)  # until the driver was asked what it did
             raise
         finally:
             queue.give()
@@ -232,13 +235,9 @@ class EmbeddedLab:
             return None
         return f"{command.instrument} works at '{place}', but {'; '.join(wrong)}; move it there first"
 
-    async def _denied(self, command: Command, claim: Claim | None, progress: Progress | None) -> Reply | None:
+    async def _denied(self, command: Command, progress: Progress | None) -> Reply | None:
         """Wait until the interlocks allow a command; returns the reply where they deny it."""
-        try:
-            denial = await self.interlocks.permit(command, progress, self._say)
-        except BaseException:
-            self._moved(claim, "not_started")
-            raise
+        denial = await self.interlocks.permit(command, progress, self._say)
         if denial is None:
             return None
         is_denied = denial.status == "failed"
@@ -249,7 +248,7 @@ class EmbeddedLab:
         """Stop a command that an interlock no longer allows, and make its instrument safe; says what was read back."""
         stopped = await self._under_way.abort(lambda c: c.id == command.id)
         report = (await self.safe_state([command.instrument]))[command.instrument]
-        said = "" if all(stopped) else "it could not be stopped, and "
+        said = "" if stopped and all(stopped) else "it could not be stopped, and "
         safe = "confirmed" if report.confirmed else "NOT confirmed, go and look"
         return f"{said}the safe state of {command.instrument} was {safe}: {report.message or 'nothing was said'}"
 

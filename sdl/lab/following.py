@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from sdl.lab.interface import Progress
     from sdl.lab.plan import LabPlan
 
+_AGAIN = 1.0
+"""Real seconds after which a question is asked again that the campaign's ledger could not take. Chosen."""
+
 FIRST_WAIT = 1.0
 """Real seconds of the first wait for news; after it, a command is known to be under way."""
 
@@ -47,6 +50,7 @@ class Following:
         when_held: told when `held` has changed.
         busy: instrument → what it is doing for this campaign.
         held: command id → what it waits for, where the server says that only a person can end that.
+        acknowledged: command id → the last state in which the server said it was: its log may never know less.
     """
 
     def __init__(
@@ -62,6 +66,8 @@ class Following:
         self.when_held: Callable[[], None] = lambda: None
         self.busy: dict[str, str] = {}
         self.held: dict[str, Json] = {}
+        self.acknowledged: dict[str, str] = {}
+        self._followed: set[str] = set()
         self._said_of: dict[str, str] = {}
         self._open: set[str] = set()
         self._to_ask: set[str] = set()
@@ -79,7 +85,9 @@ class Following:
             LedgerError: raw data arrived with another hash than the reply names.
         """
         shared, asking = self.shared, None
+        self._followed.add(command.id)
         try:
+            self.acknowledged[command.id] = standing["state"]
             if standing["state"] != "finished" and shared is not None:
                 standing = await self._in_shared_time(shared, command, standing, again)
             while standing["state"] != "finished":
@@ -91,12 +99,14 @@ class Following:
                     asking = standing["question"]["id"]
                     self._spawn(partial(self._put, command, standing["question"]))
                 standing = await self._news(standing, again)
+            self.acknowledged[command.id] = "finished"
             self._know(command, standing["seconds"])
             reply = reply_of(standing["reply"])
             await self._fetch(reply)
             self._began(command, reply.started)
             return reply
         finally:
+            self._followed.discard(command.id)
             self.busy.pop(command.instrument, None)
             self._said_of.pop(command.id, None)
             self.held.pop(command.id, None)
@@ -116,6 +126,7 @@ class Following:
 
     def _look_at(self, command: Command, standing: Json) -> None:
         """Tell once that a command began, or what it waits for that will not come by itself."""
+        self.acknowledged[command.id] = standing["state"]
         if standing["held"] != self.held.get(command.id):
             self.held.pop(command.id, None)
             if standing["held"] is not None:
@@ -195,12 +206,30 @@ class Following:
         """Ask the campaign's people what an action wants to know, and send the answer."""
         answer: Json = {"question": question["id"]}
         try:
-            answer["values"] = dict(await self.ask(replace(form_of(question["form"]), command=command.id)))
+            values = await self._asked(command, question)
+            if values is None:
+                return
+            answer["values"] = values
         except InstrumentFault as fault:
             answer["fault"] = str(fault)
         except OutcomeUnknown:
             pass
         await self._server.request("POST", f"/commands/{command.id}/answer", answer)
+
+    async def _asked(self, command: Command, question: Json) -> Json | None:
+        """Ask until the campaign's ledger takes question and answer; None where the command ended meanwhile."""
+        is_said = False
+        while True:
+            try:
+                return dict(await self.ask(replace(form_of(question["form"]), command=command.id)))
+            except LedgerError as error:
+                if not is_said:
+                    is_said = True
+                    where = f"experiment {command.experiment}, {command.instrument}.{command.action}"
+                    self._server.say(f"{where}: what it asks cannot be recorded ({error}); it is asked again")
+            await asyncio.sleep(_AGAIN)
+            if command.id not in self._followed:
+                return None
 
     async def _fetch(self, reply: Reply) -> None:
         """Bring artefacts into the campaign's own store before the outcome counts.

@@ -50,7 +50,10 @@ class Standing:
 
 @dataclass(eq=False)
 class Job:
-    """A command that a task of this life of the server works on, and who waits for news of it."""
+    """A command that a task of this life of the server works on, and who waits for news of it.
+
+    From `is_replying` on it is known how it ended, and the reply is being written down: it can no longer be sent away.
+    """
 
     command: Command
     begins_sample: bool
@@ -65,6 +68,7 @@ class Job:
     is_begun: bool = False
     is_withdrawn: bool = False
     is_broken: bool = False
+    is_replying: bool = False
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
     def tell(self) -> None:

@@ -111,6 +111,8 @@ def make_app(server: LabServer, tokens: Tokens | None, world: str | None = None,
                     412,
                     "this server keeps another command log than the one that is meant; start it with its old --home",
                 )
+            if request.headers.get(BOOT_HEADER, server.boot) != server.boot:
+                raise refuse(request, 503, "this server was started again since the request was made: ask again")
             host = request.headers.get("host", "").rpartition(":")[0] or request.headers.get("host", "")
             if is_local and host not in LOCAL:
                 raise refuse(request, 403, f"this server answers to {', '.join(LOCAL)}, not to '{host}'")

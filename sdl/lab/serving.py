@@ -52,7 +52,7 @@ LOG = Kept(
 """Where a lab's command log is kept."""
 
 LEFT = 4
-"""Exit code of a server that was told twice to end, while commands were under way."""
+"""Exit code of a server that was told twice to end."""
 
 
 @dataclass(frozen=True)
@@ -177,12 +177,15 @@ def _on_signals(server: LabServer, ending: asyncio.Event, say: Say) -> None:
     def signalled() -> None:
         nonlocal told
         told += 1
-        running = server.stop()
-        if told > 1 and running:
-            say(
-                "leaving at once; these go on at their instruments and are settled at the next start: "
-                + "; ".join(running)
-            )
+        running = [*server.stop(), *server.work.unwritten()]
+        if told > 1:
+            if running:
+                say(
+                    "leaving at once; these go on at their instruments and are settled at the next start: "
+                    + "; ".join(running)
+                )
+            else:
+                say("leaving at once; nothing is under way")
             os._exit(LEFT)
         if running:
             say(

@@ -63,8 +63,10 @@ class Settling:
         """
         watching: list[Watch | None] = []
         try:
+            self._under_way.found[command.id] = (command, None)  # it may run from the first question on
             reply = await self._ask(command, spec, watching)
         finally:
+            self._under_way.forget(command.id)
             for watch in filter(None, watching):
                 watch.forget()
         stopped = [said for watch in watching if watch is not None and (said := await watch.end()) is not None]
@@ -83,10 +85,11 @@ class Settling:
             except (LedgerError, ClockError):
                 raise
             except Exception as broken:  # noqa: BLE001  a driver that cannot be asked does not know
-                said = f"{text}: {type(broken).__name__}: {broken}"
-                return Reply(command.id, "unknown", error=said, simulated=simulated)
+                return await self._lost(command, f"{text}: {type(broken).__name__}: {broken}")
             if found.state != "running":
                 break
+            if self._under_way.is_stopped(command.id):
+                return self._aborted(command)
             now = self._clock.now()
             if not is_told:
                 is_told = True
@@ -101,15 +104,15 @@ class Settling:
                 await nap
             except asyncio.CancelledError:
                 here = asyncio.current_task()
-                if (here is not None and here.cancelling()) or command.id not in self._under_way.aborted:
+                if (here is not None and here.cancelling()) or not self._under_way.is_stopped(command.id):
                     raise
-                return Reply(command.id, "aborted", error="aborted on request", simulated=simulated)
+                return self._aborted(command)
             finally:
-                self._under_way.found.pop(command.id, None)
+                self._under_way.found[command.id] = (command, None)
         if found.state == "not_started":
             return None
         if found.state == "unknown":
-            return Reply(command.id, "unknown", error=text, simulated=simulated)
+            return await self._lost(command, text)
         error = found.error
         if found.state == "aborted":
             error = error or "it was aborted"
@@ -131,3 +134,12 @@ class Settling:
             simulated=simulated,
             failed_samples=dict(found.failed_samples) if error is None else {},
         )
+
+    def _aborted(self, command: Command) -> Reply:
+        return Reply(command.id, "aborted", error="aborted on request", simulated=simulates(self._plan, command))
+
+    async def _lost(self, command: Command, text: str) -> Reply:
+        """Return the reply where the instrument cannot say: it is known all the same where an abort was confirmed."""
+        if await self._under_way.abort_confirmed(command.id):
+            return self._aborted(command)
+        return Reply(command.id, "unknown", error=text, simulated=simulates(self._plan, command))

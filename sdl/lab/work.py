@@ -98,15 +98,21 @@ class Work:
         """Say that everybody knows what became of a command: virtual time need not wait for it any more."""
         if self.jobs.pop(job.command.id, None) is not None:
             job.actor.__exit__(None, None, None)
+            job.tell()
         if not any(j.reply is None for j in self.jobs.values()):
             self.idle.set()
 
     def is_waiting(self, job: Job) -> bool:
         """Tell whether the driver has not been called for a command yet."""
-        if job.reply is not None:
+        if job.reply is not None or job.is_replying:  # what is answered is no longer sent away, though the disk be full
             return False
         record = self._log.record(job.command.id)  # in memory, since it is not finished
         return record is not None and record.state == "accepted"
+
+    def unwritten(self) -> list[str]:
+        """Return in words the commands that came to their end, but whose reply is not written down yet."""
+        jobs = [j for j in self.jobs.values() if j.is_replying and j.reply is None]
+        return [f"the reply to {said(j.command)}, which is not written down yet" for j in jobs]
 
     async def end(self) -> None:
         """Let go of all jobs; those under way stay started in the log."""
@@ -270,11 +276,11 @@ class Work:
         except Exception as error:  # noqa: BLE001  the platform's own failure: the command stays open
             _log.exception("%s cannot go on", said(command))
             job.is_broken = True
-            job.tell()
             if isinstance(error, ClockError):
                 self.failed.set()
             self.forget(job)
             return
+        job.is_replying = True
         await self._keeping.written(reply)
         await self._commit(reply)
         job.reply = reply

@@ -379,7 +379,7 @@ class Ledger:
         if self.home is None:
             t.metadata.create_all(self.engine)
         else:
-            migrate(self._database.writer, self.where, is_read_only=self.is_read_only)
+            migrate(self._database.writer, self.where, reader=self.engine, is_read_only=self.is_read_only)
 
 
 def rows_of(connection: Connection, campaign: str, up_to: int | None = None) -> list[Row]:

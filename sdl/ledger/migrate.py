@@ -17,18 +17,19 @@ KNOWN = ("0001", "0002", "0003")
 """All schema revisions, oldest first; the last is the present one."""
 
 
-def migrate(engine: Engine, where: str, *, is_read_only: bool = False) -> None:
+def migrate(engine: Engine, where: str, *, reader: Engine | None = None, is_read_only: bool = False) -> None:
     """Upgrade the database to the present schema; does nothing where it is there already.
 
     Args:
         engine: whose transactions take the write lock at once: of two processes, the second finds the work done.
+        reader: whose transactions take none: who opens a ledger of the present schema waits for no writer, which may be frozen.
         where: what the database is called in messages.
         is_read_only: whether this user may not write to it.
 
     Raises:
         LedgerError: the database was written by a newer version of the platform, or by an older one and is read-only.
     """
-    revision = _revision(engine)
+    revision = _revision(engine if reader is None else reader)
     if revision == HEAD:
         return
     if revision is not None and revision not in KNOWN:

@@ -103,7 +103,7 @@ def test_a_campaign_runs_on_a_server(tmp_path):
             assert known.id.startswith("c.")
             assert [r.state for r in lab.server.log.records(known.id)] == ["finished"] * 4
             raised = of(events, EpochRaised)[-1]
-            assert raised.environment["lab"] == {"server": lab.url, "log": lab.server.id}
+            assert raised.environment["lab"] == {"server": lab.url, "log": lab.server.id, "boot": lab.server.boot}
             assert raised.environment["instruments"]["oven"] == {"driver": "oven", "nature": "simulated"}
             for event in of(events, CommandSettled):
                 for artefact in event.artefacts:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -153,3 +155,13 @@ def test_a_lock_file_that_somebody_tidied_away_is_made_again(ledger):
         ledger.own("demo").take()
     mine.release()
     ledger.own("demo").take()
+
+
+@ONLY_SQLITE
+def test_nobody_who_looks_waits_for_a_writer_that_is_frozen(ledger, monkeypatch):
+    monkeypatch.setattr("sdl.ledger.sqlite._BUSY", 0.05)
+    with contextlib.closing(sqlite3.connect(ledger.home / "ledger.db", isolation_level=None)) as frozen:
+        frozen.execute("BEGIN IMMEDIATE")
+        other = Ledger(ledger.home)
+        assert other.rows("demo") == ledger.rows("demo")
+        other.close()

@@ -13,6 +13,8 @@
     search        where in a space without a pool the acquisition is largest
     proposing     one proposal from beginning to end
     validation    leave-one-out predictions
+    sensitivity   which parameters matter to a function over a space
+    explaining    what the models know, and why a candidate was worth an experiment
 
 Everything but `settings` and `planner` imports torch and is loaded when first needed.
 """
