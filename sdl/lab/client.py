@@ -389,7 +389,12 @@ class RemoteLab:
         if self._epoch:
             if self._shared is not None:
                 await self._following.unsure(self._shared)
-            await self._require_whole()
+            try:
+                await self._require_whole()
+            except LabError:
+                if self._shared is not None:
+                    self._following.refused(self._shared)
+                raise
             await self._server.once("POST", f"/campaigns/{self._campaign}/join", self._join(), in_between=True)
 
     async def _require_whole(self) -> None:

@@ -118,6 +118,12 @@ class Following:
             shared.received()
             await shared.confirmed()
 
+    def refused(self, shared: SharedVirtualClock) -> None:
+        """Count as working no more where it will never be known: every command ends with the refusal."""
+        if self._to_ask:
+            self._to_ask.clear()
+            shared.handled()
+
     def _know(self, command: Command, seconds: float | None) -> None:
         """Keep how long the action takes: who asks for it later must not wait for the server."""
         estimate = self._plan.instruments[command.instrument].description.actions[command.action].estimate

@@ -13,6 +13,10 @@ from planners.tables import report
 
 from sdl.objective import Estimate
 
+pytest.importorskip(
+    "baybe", reason="the peers are compared where the extra sdl[peers] is installed: make bench-planners"
+)
+
 
 def record(task, contestant, seed, value, **more):
     return {
