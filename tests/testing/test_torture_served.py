@@ -137,7 +137,7 @@ def tells_another_result() -> None:
 @pytest.mark.parametrize(
     ("sabotage", "fault", "said"),
     [
-        # A log that forgets is refused now; in shared virtual time the campaign does not end after that: the cause is to be found.
+        # A log that forgets is refused now; in shared virtual time the campaign does not end after it: the cause is to be found.
         pytest.param(
             {"server": forgets_its_log},
             Fault("kill", "after effect", 2, process="server"),
