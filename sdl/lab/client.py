@@ -128,7 +128,7 @@ class RemoteLab:
         try:
             if self._epoch:
                 with contextlib.suppress(*_TROUBLE):  # it notices by itself
-                    await self._server.once("POST", f"/campaigns/{self._campaign}/leave", {"epoch": self._epoch})
+                    await self._leave()
         finally:
             await self._server.close()
 
@@ -394,8 +394,14 @@ class RemoteLab:
             except LabError:
                 if self._shared is not None:
                     self._following.refused(self._shared)
+                with contextlib.suppress(*_TROUBLE):  # it waits for this campaign with the time that all share
+                    await self._leave()
                 raise
             await self._server.once("POST", f"/campaigns/{self._campaign}/join", self._join(), in_between=True)
+
+    async def _leave(self) -> None:
+        path = f"/campaigns/{self._campaign}/leave"
+        await self._server.once("POST", path, {"epoch": self._epoch}, in_between=True)
 
     async def _require_whole(self) -> None:
         """Refuse a server that was started again on a command log that knows less than it told this process.

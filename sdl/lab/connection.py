@@ -179,9 +179,8 @@ class Connection:
         if self.id:
             headers[LOG_HEADER] = self.id  # another server in its place must not take what is meant for this one
         if self.boot and method == "POST" and (path.startswith("/commands?") or path.endswith("/settle")):
-            headers[BOOT_HEADER] = (
-                self.boot
-            )  # may begin something: first a server started again must show that its log is whole
+            # It may begin something: a server that was started again must first show that its log is whole.
+            headers[BOOT_HEADER] = self.boot
         response = await self._http.request(method, path, content=content, headers=headers)
         boot = response.headers.get(BOOT_HEADER, self.boot)
         if boot != self.boot:

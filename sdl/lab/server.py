@@ -179,6 +179,10 @@ class LabServer:
         for job in list(self.work.jobs.values()):  # whoever asks for these now is told at once
             if job.command.campaign == campaign and job.reply is not None:
                 self.work.forget(job)
+        self._miss_no_more(campaign)
+
+    def _miss_no_more(self, campaign: str) -> None:
+        """Let shared time pass again, as far as it was held for a campaign that was here before a restart."""
         if campaign in self._missing:
             self._missing.pop(campaign).__exit__(None, None, None)
 
@@ -195,6 +199,7 @@ class LabServer:
         """Note that a campaign's process ended as it should: nothing is made safe on its behalf."""
         self.here(campaign, epoch)
         self.presence.left(campaign)
+        self._miss_no_more(campaign)  # one that refuses this server's log leaves without having joined again
         self.work.look()
 
     def withdraw(self, campaign: str, epoch: int, sent: Sequence[tuple[Command, bool]] = ()) -> int:

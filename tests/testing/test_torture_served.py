@@ -137,13 +137,7 @@ def tells_another_result() -> None:
 @pytest.mark.parametrize(
     ("sabotage", "fault", "said"),
     [
-        # A log that forgets is refused now; in shared virtual time the campaign does not end after it: the cause is to be found.
-        pytest.param(
-            {"server": forgets_its_log},
-            Fault("kill", "after effect", 2, process="server"),
-            "the server's log",
-            marks=pytest.mark.validate,
-        ),
+        ({"server": forgets_its_log}, Fault("kill", "after effect", 2, process="server"), "the server's log"),
         ({"campaign": dispatches_twice}, None, "the ledger never meant it"),
         ({"campaign": loses_a_result}, Fault("kill", "before commit of command.settled", 3), "executed twice"),
         ({"campaign": tells_another_result}, None, "the server's log has"),
