@@ -27,6 +27,8 @@ from sdl.ledger import Inbox
 from .runs import YEARS, body_of, by
 
 if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
     from sdl.ledger import Ledger, QuestionAnswered, QuestionOpened
 
 _LOOK = 2
@@ -34,6 +36,9 @@ _LOOK = 2
 
 _AGAIN = 30
 """Seconds after which a form that Prefect could not keep is shown anew. Chosen: its server takes 10 s to start."""
+
+_PATIENCE = 5.0
+"""Seconds that the end waits for forms that are just being made: a flow run that is left half made is shown as one that lives."""
 
 _log = logging.getLogger("sdl.flows")
 
@@ -54,6 +59,8 @@ class Forms:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._runs: dict[str, UUID] = {}
         self._sent: dict[str, str] = {}
+        self._settled: dict[str, State[Any]] = {}
+        self._half_made: list[asyncio.Task[None]] = []
 
     def open(self, question: QuestionOpened) -> None:
         """Show a form; returns at once."""
@@ -93,10 +100,19 @@ class Forms:
         message = "no process runs the campaign; answer with: sdl answer, or go on with it"
         for question in list(self._tasks):
             await self._close(question, Cancelled(message=message))
+        if self._half_made:
+            _, late = await asyncio.wait(self._half_made, timeout=_PATIENCE)
+            for task in late:
+                task.cancel()
 
     async def _close(self, question: str, state: Any) -> None:  # noqa: ANN401  Prefect's state
         task = self._tasks.pop(question, None)
         if task is None or task.done():
+            return
+        if question not in self._runs:
+            # Prefect is just making the run, and only the run itself can say which it is: it ends as soon as it begins.
+            self._settled[question] = state
+            self._half_made.append(task)
             return
         if task is not asyncio.current_task():
             task.cancel()
@@ -109,7 +125,7 @@ class Forms:
 
     async def _show(self, question: QuestionOpened) -> None:
         shown = f"experiment {question.experiment}: {question.about}"
-        while True:
+        while question.question not in self._settled:
             try:
                 # The task of an experiment, from which a question comes, has no tags.
                 with TagsContext(current_tags=set(self._tags)):
@@ -124,8 +140,10 @@ class Forms:
                     async with get_client() as client:
                         await client.set_flow_run_state(run, Crashed(message="it has a new form"), force=True)
 
-    async def ask(self, question: QuestionOpened) -> str:
-        """Pause the present run until its form is sent with an answer that the campaign takes; returns what came of it."""
+    async def ask(self, question: QuestionOpened) -> State[Any]:
+        """Pause the present run until its form is sent with an answer that the campaign takes; returns the run's last state."""
+        if question.question in self._settled:
+            return self._settled[question.question]
         self._runs[question.question] = UUID(str(flow_run.id))
         inbox, refused = Inbox(self._ledger), ""
         while True:
@@ -139,7 +157,7 @@ class Forms:
             while (found := inbox.one(request)).outcome is None:  # noqa: ASYNC110  another task, or process, takes it
                 await asyncio.sleep(_LOOK / 4)
             if found.outcome == "done":
-                return found.said or ""
+                return Completed(message=found.said or "")
             refused = found.said or "it was refused"
 
 
@@ -171,7 +189,7 @@ async def form_flow(campaign: str, question: str, about: str, given: Any) -> Any
         given: what is asked, and by whom.
     """
     del campaign, question, about
-    return Completed(message=await given.forms.ask(given.question))
+    return await given.forms.ask(given.question)
 
 
 def _model(question: QuestionOpened) -> type[RunInput]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sys
 import time
 import urllib.request
 from contextlib import contextmanager
@@ -169,7 +170,7 @@ class PrefectHousehold(Household):
 
     def _campaign(self) -> int:
         subject, home = self._subject, self.home
-        os.environ.update(self._prefect.environment())  # before anything can import Prefect, which reads it once
+        _point_prefect_at(self._prefect.environment())
         theirs = _ServerBoundaries(self._prefect, home / "orders.prefect", home / "note.prefect")
 
         def arm(mine: Boundaries) -> None:
@@ -183,6 +184,15 @@ class PrefectHousehold(Household):
             return code
 
         return campaign(home, arm, work, subject.sabotage)
+
+
+def _point_prefect_at(environment: Mapping[str, str]) -> None:
+    """Have Prefect use what an environment says, in a fork of a process that may have imported it already."""
+    os.environ.update(environment)
+    if "prefect" in sys.modules:  # it reads its settings at import
+        from prefect import context
+
+        context.refresh_global_settings_context()
 
 
 class PrefectLane(Lane):
