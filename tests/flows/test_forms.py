@@ -31,7 +31,6 @@ def prefect_server():
 def test_a_form_whose_question_is_settled_at_once_is_not_left_half_made(prefect_server, tmp_path):
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
-
     from sdl_flows.forms import Forms
 
     ledger = Ledger(tmp_path / "home")
