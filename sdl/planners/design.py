@@ -164,7 +164,10 @@ def _endless(space: Space, kind: EndlessType, seed: int, start: int, n: int, tak
         order = np.array(space_filling_rows(space, wanted, rng)) if kind == "sobol" else rng.permutation(rows)[:wanted]
         return space.pool.codes[order[is_left[order]][:n]]
     if not can_repeat(space):
-        return _sequence(space, kind, seed, start + n)[start : start + n]
+        points = _sequence(space, kind, seed, start + n)[start : start + n]
+        # Constraints may leave few points even of a continuous space; else two of them are never the same.
+        if len(np.unique(points, axis=0)) == n and len(rows_left(points, taken)) == n:
+            return points
     return _discrete(space, kind, seed, n, taken)
 
 
