@@ -139,9 +139,9 @@ def decide(plan: Plan, state: CampaignState, now: float, live: Collection[int] =
     if state.standing == "paused":
         return ()
     running = state.in_state("running")
-    # Those with open commands first, as they were sent, so that queues form again as they were; the others send theirs later.
-    sent = {c.intended.experiment: c.seq for c in state.open_commands()}
-    waiting = sorted(running, key=lambda e: (e.number not in sent, sent.get(e.number, 0), e.number))
+    # Those that wait for an instrument first, as they first asked for it, so that queues form again as they were.
+    turns = state.turns()
+    waiting = sorted(running, key=lambda e: (e.number not in turns, turns.get(e.number, 0), e.number))
     decisions: list[Decision] = [Continue(e.number) for e in waiting if e.number not in live and not e.is_blocked]
     over = finished_because(plan, state)
     proposed = state.in_state("proposed")

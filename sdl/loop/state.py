@@ -42,10 +42,18 @@ ExperimentState = Literal["proposed", "running", "done", "failed", "aborted"]
 
 @dataclass(frozen=True)
 class CommandState:
-    """A command: what was asked, in which row, and what became of it (None while that is open)."""
+    """A command: what was asked, in which row, and what became of it (None while that is open).
+
+    Attributes:
+        intended: what was asked.
+        seq: the row.
+        settled: what became of it, or None.
+        turn: the row in which its step first asked for its instrument: what never started is sent anew in its old turn.
+    """
 
     intended: CommandIntended
     seq: int
+    turn: int
     settled: CommandSettled | None = None
 
     @property
@@ -201,7 +209,9 @@ class CampaignState:
                 shared = [(event.experiment, event.step), *((m[0], m[1]) for m in event.members)]
                 self._by_command[event.command] = shared
                 for experiment, step in shared:
-                    self._command(experiment, step, CommandState(event, row.seq))
+                    before = self.experiments[experiment].commands.get(step)
+                    turn = before.turn if before is not None and before.status == "not_started" else row.seq
+                    self._command(experiment, step, CommandState(event, row.seq, turn))
                     self._decide(experiment, step, None)
                     if event.destination is not None:
                         held = self.experiments[experiment].held
@@ -320,6 +330,14 @@ class CampaignState:
     def open_commands(self) -> list[CommandState]:
         """Return the commands of which nobody has said yet what became of them, in the order in which they were sent."""
         return self._commands_in("open")
+
+    def turns(self) -> dict[int, int]:
+        """Return running experiment → the row in which it first asked for the instrument that it still waits for or uses."""
+        return {
+            e.number: min(asked)
+            for e in self.in_state("running")
+            if (asked := [c.turn for c in e.commands.values() if c.status in {"open", "not_started"}])
+        }
 
     def lost_commands(self) -> list[CommandState]:
         """Return the commands of which nobody knows what became of them, in the order in which they were sent."""
