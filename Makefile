@@ -11,13 +11,14 @@ TORCH_CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint format bench bench-planners validate clean constraints
+.PHONY: help demo test lint format bench bench-planners bench-asynchrony validate clean constraints
 help:
 	@echo "make demo      run a campaign on real measurements, through Prefect, and write its report"
 	@echo "make test      lint and all tests"
 	@echo "make lint      ruff, mypy, import-linter"
 	@echo "make bench     measure speed; prints a table"
 	@echo "make bench-planners  our planner against Ax, BayBE, Optuna and plain BoTorch: hours; ARGS='--seeds 5' (docs/planner-benchmark.md)"
+	@echo "make bench-asynchrony  8 simulated instruments, asynchronous against batches of 8, in virtual time: some minutes"
 	@echo "make validate  long checks: planners against random over 20 seeds"
 	@echo "make clean     remove the environment and the demo's ledger"
 
@@ -54,6 +55,9 @@ $(PEERS): $(READY)
 
 bench-planners: $(PEERS)
 	@PYTHONPATH=benchmarks $(BIN)/python -m planners $(ARGS)
+
+bench-asynchrony: $(READY)
+	@PYTHONPATH=benchmarks $(BIN)/python -m planners.asynchrony $(ARGS)
 
 validate: $(READY)
 	@$(BIN)/pytest -q -m validate --timeout 7200

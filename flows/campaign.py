@@ -69,7 +69,7 @@ async def campaign(
             return _state(*await hooks.watched(engine), hooks)
     if not file or not home:
         raise InputError("the flow needs 'file' (a campaign file) and 'home' (the ledger's folder)")
-    checked = check(Path(file), overrides=tuple(overrides), name=name, seed=seed, simulate=simulate)
+    checked = check(Path(file), overrides=tuple(overrides), name=name, seed=seed, simulate=simulate, home=Path(home))
     session = open_session(checked, Path(home), simulate=simulate)
     worker = ProcessWorker()
     hooks = PrefectHooks(session, Path(home))

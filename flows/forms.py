@@ -37,8 +37,8 @@ _LOOK = 2
 _AGAIN = 30
 """Seconds after which a form that Prefect could not keep is shown anew. Chosen: its server takes 10 s to start."""
 
-_PATIENCE = 5.0
-"""Seconds that the end waits for forms that are just being made: a flow run that is left half made is shown as one that lives."""
+_PATIENCE = 10.0
+"""Seconds that the end waits for forms that are just being made: a run that has not begun cannot be given a last state."""
 
 _log = logging.getLogger("sdl.flows")
 
@@ -60,7 +60,7 @@ class Forms:
         self._runs: dict[str, UUID] = {}
         self._sent: dict[str, str] = {}
         self._settled: dict[str, State[Any]] = {}
-        self._half_made: list[asyncio.Task[None]] = []
+        self._half_made: dict[str, asyncio.Task[None]] = {}
 
     def open(self, question: QuestionOpened) -> None:
         """Show a form; returns at once."""
@@ -100,10 +100,11 @@ class Forms:
         message = "no process runs the campaign; answer with: sdl answer, or go on with it"
         for question in list(self._tasks):
             await self._close(question, Cancelled(message=message))
-        if self._half_made:
-            _, late = await asyncio.wait(self._half_made, timeout=_PATIENCE)
-            for task in late:
-                task.cancel()
+        if not self._half_made:
+            return
+        _, late = await asyncio.wait(self._half_made.values(), timeout=_PATIENCE)
+        for question in [q for q, task in self._half_made.items() if task in late]:
+            await self._cut_off(self._half_made.pop(question), question, self._settled[question])
 
     async def _close(self, question: str, state: Any) -> None:  # noqa: ANN401  Prefect's state
         task = self._tasks.pop(question, None)
@@ -112,8 +113,12 @@ class Forms:
         if question not in self._runs:
             # Prefect is just making the run, and only the run itself can say which it is: it ends as soon as it begins.
             self._settled[question] = state
-            self._half_made.append(task)
+            self._half_made[question] = task
             return
+        await self._cut_off(task, question, state)
+
+    async def _cut_off(self, task: asyncio.Task[None], question: str, state: State[Any]) -> None:
+        """End a form's task, and give its run a last state."""
         if task is not asyncio.current_task():
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -142,9 +147,9 @@ class Forms:
 
     async def ask(self, question: QuestionOpened) -> State[Any]:
         """Pause the present run until its form is sent with an answer that the campaign takes; returns the run's last state."""
+        self._runs[question.question] = UUID(str(flow_run.id))
         if question.question in self._settled:
             return self._settled[question.question]
-        self._runs[question.question] = UUID(str(flow_run.id))
         inbox, refused = Inbox(self._ledger), ""
         while True:
             model = _model(question).with_initial_data(description=_described(self._campaign, question, refused))

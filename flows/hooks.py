@@ -28,6 +28,7 @@ from sdl.engine import Hooks
 from sdl.engine.notifying import message_of
 from sdl.errors import SdlError
 from sdl.ledger import CommandLate, QuestionAnswered, QuestionAskedAgain, QuestionOpened
+from sdl.objective import DESIRABILITY, is_joint, is_several, joint_desirability
 
 from .forms import Forms
 from .late import tell_late
@@ -245,7 +246,7 @@ class PrefectHooks(Hooks):
         await acreate_table_artifact(
             self._rows(view), key=f"{self._key}-experiments", description=f"Experiments of {view.campaign}"
         )
-        title = "Best so far" if len(view.plan.objectives) == 1 else "Pareto set so far"
+        title = "Best so far" if not is_several(view.plan.objectives) else "Pareto set so far"
         await acreate_markdown_artifact(
             await self._markdown(view), key=f"{self._key}-best", description=f"{title} of {view.campaign}"
         )
@@ -262,6 +263,9 @@ class PrefectHooks(Hooks):
             for name, unit in self._outcome_units.items():
                 estimate = record.outcomes.get(name)
                 row[headed(name, unit)] = "" if estimate is None else float(f"{estimate.value:.6g}")
+            if is_joint(view.plan.objectives):
+                joint = joint_desirability(view.plan.objectives, record.outcomes)
+                row[DESIRABILITY] = "" if joint is None else float(f"{joint:.6g}")
             if front is not None:
                 row["in Pareto set"] = "yes" if number in front else ""
             row["reason"] = record.reason or ""
@@ -277,7 +281,7 @@ class PrefectHooks(Hooks):
         if found:
             ledger = self._session.ledger
             png = await asyncio.to_thread(lambda: convergence_png(report_data(ledger, view.campaign)))
-            shown = "best" if len(view.plan.objectives) == 1 else "progress"
+            shown = "best" if not is_several(view.plan.objectives) else "progress"
             lines += ["", f"![{shown} so far](data:image/png;base64,{base64.b64encode(png).decode()})"]
         lines += ["", f"Report: `file://{self._report}` (written at the end, or by `sdl report {view.campaign}`)"]
         return "\n".join(lines)

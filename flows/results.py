@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdl.campaign import label_of
 from sdl.loop import best, pareto
+from sdl.objective import is_several, judged, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,9 +26,11 @@ def headed(name: str, unit: str) -> str:
 
 def front_numbers(view: View) -> frozenset[int] | None:
     """Return the numbers of the experiments in the Pareto set, or None with one objective."""
-    if len(view.plan.objectives) == 1:
+    if not is_several(view.plan.objectives):
         return None
-    return frozenset(e.number for e in pareto(view.plan.objectives, view.plan.outcome_constraints, view.state))
+    return frozenset(
+        e.number for e in pareto(view.plan.objectives, view.plan.outcome_constraints, view.state, view.plan.others)
+    )
 
 
 def result_lines(view: View, units: Mapping[str, str], outcome_units: Mapping[str, str]) -> list[str]:
@@ -38,8 +41,8 @@ def result_lines(view: View, units: Mapping[str, str], outcome_units: Mapping[st
         units: parameter → unit.
         outcome_units: outcome → unit.
     """
-    if len(view.plan.objectives) > 1:
-        front = pareto(view.plan.objectives, view.plan.outcome_constraints, view.state)
+    if is_several(view.plan.objectives):
+        front = pareto(view.plan.objectives, view.plan.outcome_constraints, view.state, view.plan.others)
         return _front_lines(front, units, outcome_units) if front else []
     record = best(view.plan, view.state)
     if record is None:
@@ -50,8 +53,10 @@ def result_lines(view: View, units: Mapping[str, str], outcome_units: Mapping[st
         "| outcome | value |",
         "|--|--|",
     ]
-    for name, estimate in record.outcomes.items():
-        lines.append(f"| {headed(name, outcome_units.get(name, ''))} | {_value(estimate)} |")
+    parts = parts_of(view.plan.objectives, record.outcomes)
+    for name, estimate in judged(view.plan.objectives, record.outcomes).items():
+        part = f" (desirability {parts[name]:.3g})" if name in parts else ""
+        lines.append(f"| {headed(name, outcome_units.get(name, ''))} | {_value(estimate)}{part} |")
     return lines
 
 

@@ -37,6 +37,7 @@ from sdl.engine.worker import CallError, WorkerError
 from sdl.errors import DriverError, InstrumentFault, UnitError
 from sdl.units import read_quantity
 
+from .pure_function import TextFunction
 from .stating import FieldSettings, duration_of, load_target, parameters_of, results_of, values_of
 
 if TYPE_CHECKING:
@@ -214,6 +215,17 @@ class Calculation(Instrument):
             f"The function {found.target}, computed in {found.processes} worker process{'es' * (found.processes > 1)}."
         )
         return Description(driver, cls.nature, {spec.name: spec}, doc, places=found.processes, readings={})
+
+    @classmethod
+    def pure_function(cls, settings: DriverSettings) -> TextFunction:
+        """Return the function itself, for a planner that asks it as physics.
+
+        Raises:
+            DriverError: no such module or function; a hint, unit or limit is missing.
+        """
+        found = _settings(settings)
+        names = tuple(r.name for r in _spec(found).results if found.cost is None or r.name != COST)
+        return TextFunction.of(found.target, found.file, found.fixed, names)
 
     async def connect(self) -> None:
         """Look the function up."""

@@ -26,6 +26,10 @@ BRANIN_CURRIN_VOLUME = 59.36011874867746
 """Hypervolume of Branin-Currin's front to the reference point (18, 6), as in BoTorch (by NSGA-II)."""
 BRANIN_CURRIN_REFERENCE = (18.0, 6.0)
 
+DTLZ2_REFERENCE = (1.1, 1.1)
+DTLZ2_VOLUME = 1.1**2 - math.pi / 4
+"""Hypervolume of the front of DTLZ2 with two objectives, a quarter of the unit circle, to (1.1, 1.1) (as in BoTorch)."""
+
 _ALPHA = np.array([1.0, 1.2, 3.0, 3.2])
 _A = np.array(
     [
@@ -51,11 +55,14 @@ def branin(x: float, y: float) -> float:
     return square**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10
 
 
-def hartmann(x: Sequence[float]) -> float:
-    """Hartmann's function on [0, 1]ᵈ, d ≤ 6, by the first d columns of the six-dimensional one (as above)."""
+def hartmann(x: Sequence[float], fidelity: float = 1.0) -> float:
+    """Hartmann's function on [0, 1]ᵈ, d ≤ 6, by the first d columns of the six-dimensional one (as above).
+
+    Below fidelity 1 its first weight is lessened by a tenth of what lacks, as in BoTorch's AugmentedHartmann.
+    """
     d = len(x)
     inner = (_A[:, :d] * (np.asarray(x) - _P[:, :d]) ** 2).sum(axis=1)
-    return -float(_ALPHA @ np.exp(-inner))
+    return -float((_ALPHA - [0.1 * (1.0 - fidelity), 0.0, 0.0, 0.0]) @ np.exp(-inner))
 
 
 def ackley(x: Sequence[float]) -> float:
@@ -77,6 +84,12 @@ def branin_currin(x: float, y: float) -> tuple[float, float]:
     factor = 1.0 if y <= 0 else 1 - math.exp(-1 / (2 * y))
     above = 2300 * x**3 + 1900 * x**2 + 2092 * x + 60
     return branin(15 * x - 5, 15 * y), factor * above / (100 * x**3 + 500 * x**2 + 4 * x + 20)
+
+
+def dtlz2(x: Sequence[float]) -> tuple[float, float]:
+    """DTLZ2 with two objectives on [0, 1]ᵈ (Deb, Thiele, Laumanns and Zitzler, CEC 2002): best where all but the first are ½."""
+    radius = 1.0 + sum((v - 0.5) ** 2 for v in x[1:])
+    return radius * math.cos(x[0] * math.pi / 2), radius * math.sin(x[0] * math.pi / 2)
 
 
 def _rosenbrock(x: float, y: float) -> float:

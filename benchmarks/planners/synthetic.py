@@ -107,6 +107,21 @@ def _branin_currin() -> Task:
     )  # fmt: skip
 
 
+def _dtlz2() -> Task:
+    objectives = {"first": Objective(goal="minimize"), "second": Objective(goal="minimize")}
+
+    def truth(candidate: Candidate) -> Values:
+        return dict(zip(objectives, f.dtlz2(_numbers(candidate)), strict=True))
+
+    def gap(seen: list[Values]) -> float:
+        volume = f.hypervolume([(v["first"], v["second"]) for v in seen], f.DTLZ2_REFERENCE)
+        return max(0.0, f.DTLZ2_VOLUME - volume)
+
+    return Task(
+        "dtlz2", "two objectives", Space(_box([(0, 1)] * 6)), objectives, 40, truth, "gap", gap
+    )  # fmt: skip
+
+
 def synthetic_tasks() -> dict[str, Task]:
     """Return name → task, those on test functions."""
     noisy_branin = replace(_branin("branin_noisy", "noisy", 30), noise_sd=0.02 * BRANIN_SD)
@@ -117,6 +132,7 @@ def synthetic_tasks() -> dict[str, Task]:
         _func2c(),
         _gramacy(),
         _branin_currin(),
+        _dtlz2(),
         replace(_hartmann6("hartmann6_very_noisy", "noisy", 60), noise_sd=0.1 * HARTMANN6_SD),
         _one(
             "ackley10", "high dimension", [(-10, 10)] * 10,

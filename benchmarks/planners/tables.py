@@ -123,7 +123,8 @@ def _gaps(results: Results, tasks: Sequence[str]) -> str:
     return (
         "## Functions: gap to the optimum at the end\n\n"
         "Median [quartiles] (seeds) of the true value of the best point evaluated; "
-        f"for `branin_currin` the hypervolume that lacks. Experiments: {what}.\n\n" + _table(["", *tasks], rows)
+        f"for `branin_currin` and `dtlz2` the hypervolume that lacks. Experiments: {what}.\n\n"
+        + _table(["", *tasks], rows)
     )
 
 

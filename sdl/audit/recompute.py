@@ -17,6 +17,7 @@ from sdl.ledger import CampaignCreated, RoundOpened, RoundProposed, VersionRecor
 from sdl.loop import CampaignState
 from sdl.planners import History, Problem, Proposal, round_seed
 from sdl.planners.environment import environment
+from sdl.preflight.constrained import constrained_problem
 from sdl.preflight.recorded import recorded_problem
 
 if TYPE_CHECKING:
@@ -143,11 +144,13 @@ def recompute(ledger: Ledger, name: str, ask: Ask) -> Recomputation:
     if not rows:
         raise ledger.unknown(name)
     checks: list[RoundCheck] = []
-    problems: dict[int, tuple[str, Problem]] = {}
+    problems: dict[tuple[int, tuple[str, ...]], tuple[str, Problem]] = {}
     for asked in _asked(name, rows):
-        if asked.version not in problems:
-            problems[asked.version] = recorded_problem(ledger, name, asked.version)
-        checks.append(_check(asked, *problems[asked.version], ask))
+        key = (asked.version, asked.constraints)
+        if key not in problems:
+            planner, problem = recorded_problem(ledger, name, asked.version)
+            problems[key] = planner, constrained_problem(problem, asked.constraints)
+        checks.append(_check(asked, *problems[key], ask))
     return Recomputation(name, tuple(checks))
 
 
@@ -160,6 +163,7 @@ class _Asked:
         version: of the campaign, in force when the round was opened.
         history: the rows up to the one that opened the round.
         seed: which it had to have.
+        constraints: that people had added by then.
     """
 
     opened: RoundOpened
@@ -167,13 +171,14 @@ class _Asked:
     version: int
     history: History
     seed: int
+    constraints: tuple[str, ...] = ()
 
 
 def _asked(name: str, rows: Sequence[Row]) -> Iterator[_Asked]:
     """Yield every answered round, in order."""
     state = CampaignState()
     version, seed = 0, 0
-    open_: tuple[RoundOpened, int, History] | None = None
+    open_: tuple[RoundOpened, int, History, tuple[str, ...]] | None = None
     for row in rows:
         try:
             state.apply(row)
@@ -187,9 +192,9 @@ def _asked(name: str, rows: Sequence[Row]) -> Iterator[_Asked]:
             case VersionRecorded() as event:
                 version = event.version
             case RoundOpened() as event:
-                open_ = (event, version, state.history())
+                open_ = (event, version, state.history(), tuple(state.constraints))
             case RoundProposed() as event if open_ is not None and event.round == open_[0].round:
-                yield _Asked(open_[0], event, open_[1], open_[2], round_seed(seed, event.round))
+                yield _Asked(open_[0], event, open_[1], open_[2], round_seed(seed, event.round), open_[3])
             case _:
                 pass
 

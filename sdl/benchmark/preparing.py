@@ -15,6 +15,7 @@ from sdl.campaign import Files, draft_of, read_document, with_overrides
 from sdl.clock import ClockSettings
 from sdl.driver import get_driver
 from sdl.errors import DriverError, InputError
+from sdl.objective import is_joint
 from sdl.planners import get_planner
 from sdl.preflight import check_draft
 
@@ -77,6 +78,9 @@ def prepare(path: Path, planner: str, seed: int, budget: int, overrides: tuple[s
     changed, notes = _with_planner(document, planner)
     if isinstance(document.data.get("stop"), dict):
         changed = changed.replaced([(("stop", "experiments"), budget)])
+        # A run ends with its budget of experiments and nothing else; not every planner states what is to be gained either.
+        ends = [key for key in ("gain", "cost") if key in document.data["stop"]]
+        changed = changed.replaced([(("stop", key), None) for key in ends])
     shown = {} if not isinstance(document.data.get("name"), str) else {"name": f"{name[:70]}-seed-{seed}"}
     changed = changed.replaced([(("seed",), seed), *(((k,), v) for k, v in shown.items())])
     draft = draft_of(changed, Files(path.parent.resolve()))
@@ -88,6 +92,10 @@ def prepare(path: Path, planner: str, seed: int, budget: int, overrides: tuple[s
         )
     if not checked.lab.is_simulated:
         raise _real([n for n, i in checked.lab.instruments.items() if i.description.is_real])
+    if is_joint(checked.plan.objectives):
+        raise InputError(
+            "a benchmark does not judge by a joint desirability yet; compare planners on one of the objectives"
+        )
     question = Question(checked.plan.objectives, checked.plan.outcome_constraints, checked.plan.targets)
     files = {path.name: hashlib.sha256(document.text.encode()).hexdigest(), **checked.campaign.files.used}
     common = {"files": files, "data": document.data, "budget": budget}

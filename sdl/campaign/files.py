@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Files:
         self.base = base
         self._kept = kept
         self._used: dict[str, tuple[Path, str]] = {}
+        self._own: tempfile.TemporaryDirectory[str] | None = None
 
     def key(self, name: str, beside: str = "") -> str:
         """Return the key of a file named in another file, whose own key is `beside`."""
@@ -55,6 +57,18 @@ class Files:
             except (OSError, ValueError) as error:  # ValueError: a null byte in the name
                 raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
         return self._used[key][0]
+
+    def is_kept(self, key: str) -> bool:
+        """Tell whether a file's content is at hand that lies nowhere beside the campaign file: from the ledger, or by `keep`."""
+        return self._kept is not None and key in self._kept
+
+    def keep(self, key: str, data: bytes) -> None:
+        """Take content that lies in no file of the user's as the file of a key; it lasts as long as this object."""
+        if self._own is None:
+            self._own = tempfile.TemporaryDirectory(prefix="sdl-")
+        path = Path(self._own.name) / f"{len(self._used)}-{posixpath.basename(key)}"
+        path.write_bytes(data)
+        self._kept = {**(self._kept or {}), key: path}
 
     def resolver(self, beside: str) -> Callable[[str], str]:
         """Return the function that driver settings resolve their file names with."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sdl.campaign.changing import read_was
 from sdl.errors import InputError, UnitError, brief, listed, near_miss
 from sdl.objective import Estimate
 from sdl.space import Candidate, Categorical
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sdl.campaign.files import Files
     from sdl.campaign.reader import Reader
     from sdl.objective import Objective, OutcomeConstraint
+    from sdl.space import Value
     from sdl.space.parameters import Continuous, Discrete, Integer
     from sdl.tables import Table
 
@@ -142,6 +144,8 @@ def read_known(
 ) -> tuple[Known, ...]:
     """Read `start: {table, units}`: one row an experiment, columns named like parameters and outcomes.
 
+    A parameter without a column has the value that it `was` before there was that parameter.
+
     A column's unit stands in its header, `temperature [K]`, or under `units`; without one it is the declared unit. Rows must
     lie within the parameters' ranges; constraints and pools are not asked: what was measured was measured.
 
@@ -174,11 +178,17 @@ def read_known(
     good = {n: p for n, p in parameters.items() if p is not None}
     if len(good) < len(parameters):
         return ()
-    return _rows(_Start(reader, where, table, units), good, {n: w.unit for n, w in wanted.items() if w is not None})
+    start = _Start(reader, where, table, units)
+    return _rows(start, good, {n: w.unit for n, w in wanted.items() if w is not None}, read_was(reader, good))
 
 
-def _rows(start: _Start, parameters: Mapping[str, AnyParameter], wanted: Mapping[str, str]) -> tuple[Known, ...]:
-    points = {name: start.parameter(name, p) for name, p in parameters.items()}
+def _rows(
+    start: _Start, parameters: Mapping[str, AnyParameter], wanted: Mapping[str, str], was: Mapping[str, Value]
+) -> tuple[Known, ...]:
+    points: dict[str, list[float | int | str] | None] = {
+        name: [was[name]] * start.table.rows if name in was and name not in start.columns else start.parameter(name, p)
+        for name, p in parameters.items()
+    }
     failed = start.states()
     allowed = [*parameters, *wanted, *(f"{o}{UNCERTAINTY}" for o in wanted), STATE]
     for column in start.columns:

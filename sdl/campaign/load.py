@@ -8,44 +8,58 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from sdl.campaign.changing import read_was
+from sdl.campaign.cost import check_costs_stated, read_costs, read_stop_cost
+from sdl.campaign.desirable import check_desirabilities, joined, target_as_bounds
 from sdl.campaign.document import Document, Where, dotted, parse_value, read_document
 from sdl.campaign.files import Files
+from sdl.campaign.gain import read_gain
+from sdl.campaign.group import GroupSpec, read_group
 from sdl.campaign.known import Known, read_known
 from sdl.campaign.lab import read_lab
 from sdl.campaign.model import Campaign, LabSpec, PlannerSpec, Positive, Step, Stop
-from sdl.campaign.protocol import read_on_failure, read_sources
+from sdl.campaign.people import PEOPLE, check_names, is_by_people, no_lab
+from sdl.campaign.physics import PhysicsSpec, read_physics
+from sdl.campaign.protocol import read_on_failure, read_sources, read_target
 from sdl.campaign.reader import Reader
 from sdl.campaign.references import check_references
 from sdl.campaign.space import AnyParameter, read_parameters, read_space
+from sdl.campaign.tolerance import read_tolerances
+from sdl.campaign.transfer import TransferSpec, read_transfer
 from sdl.campaign.words import LARGEST_SEED, NAME, NAME_RULE, WORD, WORD_RULE
 from sdl.errors import FileProblems, InputError, Problem, brief
-from sdl.objective import Objective, OutcomeConstraint, Target
+from sdl.objective import DESIRABILITY, Objective, OutcomeConstraint, Target
 from sdl.units import is_compatible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sdl.campaign.document import Where
-    from sdl.space import Space
+    from sdl.space import Cost, Space, Value
 
 TOP = (
     "name",
     "description",
     "space",
     "start",
+    "transfer",
+    "physics",
     "objectives",
     "outcome_constraints",
     "protocol",
     "sources",
+    "cost",
     "on_failure",
     "lab",
     "concurrency",
+    "group",
+    "tolerance",
     "planner",
     "stop",
     "seed",
@@ -60,6 +74,8 @@ class _StopSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     experiments: Positive
     target: Any = None
+    gain: Any = None
+    cost: Any = None
 
 
 @dataclass
@@ -90,6 +106,23 @@ class Draft:
     stop: Stop | None
     seed: int
     known: tuple[Known, ...] = ()
+    target: str = ""
+    costs: Mapping[str, Cost] = field(default_factory=dict)
+    group: GroupSpec | None = None
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+    was: Mapping[str, Value] = field(default_factory=dict)
+    physics: Mapping[str, PhysicsSpec] = field(default_factory=dict)
+    transfer: tuple[TransferSpec, ...] = ()
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The sources whose results only help to find the best on the target."""
+        return tuple(name for name in self.sources if name != self.target)
+
+    @property
+    def is_by_people(self) -> bool:
+        """Whether people carry its experiments out: it has neither protocol nor lab."""
+        return PEOPLE in self.sources and not self.sources[PEOPLE]
 
     @property
     def is_protocol_complete(self) -> bool:
@@ -137,6 +170,10 @@ class Draft:
             document=self.document,
             files=self.files,
             known=self.known,
+            target=self.target,
+            costs=self.costs,
+            group=self.group,
+            tolerances=self.tolerances,
         )
 
 
@@ -245,7 +282,18 @@ def draft_of(document: Document, files: Files) -> Draft:
         reader.wrong(("seed",), f"must be a whole number from 0 to {LARGEST_SEED - 1}, got {brief(seed)}")
         seed = 0
     stop = _stop(reader, objectives)
+    check_desirabilities(reader, objectives, constraints)
     check_references(reader, objectives, {} if stop is None else stop.target)
+    space = read_space(reader, parameters, files)
+    by_people = is_by_people(reader.document.data)
+    sources: dict[str, tuple[Step, ...]] = {PEOPLE: ()} if by_people else read_sources(reader, parameters)
+    if by_people:
+        check_names(reader, parameters, objectives, constraints)
+    target = read_target(reader, sources)
+    costs = read_costs(reader, sources, target, parameters, space)
+    check_costs_stated(reader, sources, costs)
+    if stop is not None:
+        stop = replace(stop, cost=read_stop_cost(reader, costs))
     draft = Draft(
         document=document,
         files=files,
@@ -253,17 +301,24 @@ def draft_of(document: Document, files: Files) -> Draft:
         name=name,
         description=str(description or ""),
         parameters=parameters,
-        space=read_space(reader, parameters, files),
+        space=space,
         objectives=objectives,
         outcome_constraints=constraints,
-        sources=read_sources(reader, parameters),
+        sources=sources,
         on_failure=read_on_failure(reader, parameters),
-        lab=read_lab(reader, files),
+        lab=no_lab(reader) if by_people else read_lab(reader, files),
         concurrency=concurrency,
         planner=_planner(reader),
         stop=stop,
         seed=seed,
         known=read_known(reader, files, parameters, {**objectives, **constraints}),
+        target=target,
+        costs=costs,
+        group=read_group(reader, parameters, None if by_people else concurrency),
+        tolerances=read_tolerances(reader, parameters, space),
+        was=read_was(reader, parameters),
+        physics=read_physics(reader, parameters, {**objectives, **constraints}, len(objectives)),
+        transfer=read_transfer(reader),
     )
     _finite(reader)
     if draft.lab is not None and draft.lab.key:
@@ -321,13 +376,16 @@ def _stop(reader: Reader, objectives: Mapping[str, Objective | None]) -> Stop | 
         return None
     spec = reader.model(_StopSpec, ("stop",))
     targets: dict[str, Target] = {}
+    joint: dict[str, Objective | None] = {DESIRABILITY: Objective(goal="maximize")} if joined(objectives) else {}
     for name in reader.mapping(("stop", "target"), required=False):
         where: Where = ("stop", "target", name)
-        if name not in objectives:
-            reader.unknown(where, name, objectives.keys(), "objective")
+        if name not in objectives and name not in joint:
+            reader.unknown(where, name, [*joint, *objectives], "objective")
             continue
-        objective = objectives[name]
+        objective = objectives[name] if name in objectives else joint[name]
         data = reader.at(where)
+        if name in joint:
+            data = target_as_bounds(data)
         if objective is not None and isinstance(data, dict) and "unit" not in data:
             data = {"unit": objective.unit, **data}
         target = reader.model(Target, where, data)
@@ -337,7 +395,8 @@ def _stop(reader: Reader, objectives: Mapping[str, Objective | None]) -> Stop | 
             reader.wrong(where, f"a target in {target.unit} does not fit an objective in {objective.unit}")
         else:
             targets[name] = target
-    return None if spec is None else Stop(spec.experiments, targets)
+    gain = None if joined(objectives) else read_gain(reader, objectives)
+    return None if spec is None else Stop(spec.experiments, targets, gain)
 
 
 # --- planner -----------------------------------------------------------------------------------------------------------

@@ -13,11 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, Strict
 if TYPE_CHECKING:
     from sdl.campaign.document import Document, Where
     from sdl.campaign.files import Files
+    from sdl.campaign.gain import StopGain
+    from sdl.campaign.group import GroupSpec
     from sdl.campaign.interlocks import Requirement
     from sdl.campaign.known import Known
     from sdl.clock import ClockSettings
     from sdl.objective import Objective, OutcomeConstraint, Target
-    from sdl.space import Space, Value
+    from sdl.space import Cost, Space, Value
     from sdl.units import Quantity
 
 Positive = Annotated[int, Strict(), Field(ge=1)]
@@ -188,10 +190,13 @@ class ClockSpec(BaseModel):
 
 @dataclass(frozen=True)
 class Stop:
-    """When the campaign is over: after so many experiments were started, or when the targets are reached."""
+    """When the campaign is over: after so many experiments, when the targets are reached, or when little is left to be gained."""
 
     experiments: int
     target: Mapping[str, Target]
+    gain: StopGain | None = None
+    cost: float | None = None
+    """What all experiments together may cost, in the unit of the costs."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +219,10 @@ class Campaign:
         document: the file with its overrides.
         files: the files that it refers to.
         known: what was measured before it began.
+        target: the source whose results count: for the best, the targets, the Pareto set.
+        costs: source → what an experiment on it costs, all in one unit; empty where no cost is stated.
+        group: how experiments share settings, or None.
+        tolerances: parameter → how far it may be off, in its unit.
     """
 
     name: str
@@ -231,6 +240,15 @@ class Campaign:
     document: Document
     files: Files
     known: tuple[Known, ...] = ()
+    target: str = ""
+    costs: Mapping[str, Cost] = field(default_factory=dict)
+    group: GroupSpec | None = None
+    tolerances: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def is_by_people(self) -> bool:
+        """Whether people carry its experiments out: it has neither protocol nor lab."""
+        return not any(self.sources.values())
 
     @property
     def outcomes(self) -> tuple[str, ...]:

@@ -11,11 +11,13 @@ from sdl.errors import UnitError, brief, listed, near_miss
 from sdl.units import read_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sdl.campaign.document import Where
     from sdl.campaign.reader import Reader
 
+UNSET = "default"
+"""Source of an experiment for which none was named (such as one that a person added): the target carries it out."""
 STEP_KEYS = ("instrument", "action", "with", "analysis", "gives", "together", "if_fails", "approve")
 
 
@@ -35,11 +37,36 @@ def read_sources(reader: Reader, parameters: Mapping[str, object]) -> dict[str, 
         if not isinstance(reader.at(where), dict):
             reader.wrong(where, "must be a mapping with a 'protocol'")
             continue
-        reader.only(where, ("protocol",))
+        reader.only(where, ("protocol", "cost", "target"))
         result[name] = _protocol(reader, (*where, "protocol"), parameters)
-    if len(result) > 1:
-        reader.wrong(("sources",), f"several sources ({listed(result)}) are not supported yet; give one")
     return result
+
+
+def read_target(reader: Reader, sources: Collection[str]) -> str:
+    """Return the name of the source whose results count; notes a problem where that is not clear, and returns the last.
+
+    Args:
+        reader: of the campaign file.
+        sources: the sources that could be read.
+    """
+    written = reader.mapping(("sources",), required=False)
+    marked = [name for name in written if reader.at(("sources", name, "target")) not in (None, False)]
+    for name in written:
+        flag = reader.at(("sources", name, "target"))
+        if flag is not None and not isinstance(flag, bool):
+            reader.wrong(("sources", name, "target"), f"must be true or false, got {brief(flag)}")
+    if len(written) > 1 and len(marked) != 1:
+        said = f"{listed(marked)} are" if marked else "none is"
+        reader.wrong(
+            ("sources",),
+            f"of several sources ({listed(written)}) one is the target, whose results count: {said} marked with 'target: true'",
+        )
+    names = [name for name in marked if name in sources] or list(sources)
+    target = names[-1] if names else ""
+    if UNSET in written and target != UNSET:
+        where: Where = ("sources", UNSET)
+        reader.wrong(where, f"'{UNSET}' means the target; call a source that is not the target otherwise")
+    return target
 
 
 def read_on_failure(reader: Reader, parameters: Mapping[str, object]) -> tuple[Step, ...]:

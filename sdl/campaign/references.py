@@ -32,6 +32,8 @@ def check_references(reader: Reader, objectives: Mapping[str, Objective | None],
         if objective is None or objective.reference is None:
             continue
         where: Where = ("objectives", name, "reference")
+        if objective.desirability is not None:
+            continue  # noted where desirabilities are looked at
         if len(objectives) == 1:
             reader.wrong(
                 where,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sdl.campaign.changing import read_frozen, without_keys
 from sdl.campaign.words import WORD, WORD_RULE
 from sdl.errors import InputError, SpaceError, brief, listed, near_miss
 from sdl.space import (
@@ -21,6 +22,7 @@ from sdl.space import (
     Space,
 )
 from sdl.space.constraints import TOLERANCE
+from sdl.space.frozen import held
 from sdl.tables import Table, read_table
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def read_parameters(reader: Reader) -> dict[str, AnyParameter | None]:
             continue
         kind = reader.kind(where, PARAMETERS, "parameter")
         if kind is not None:
-            result[name] = reader.model(kind, where)
+            result[name] = reader.model(kind, where, without_keys(reader.at(where)))
     return result
 
 
@@ -85,11 +87,32 @@ def read_space(reader: Reader, parameters: Mapping[str, AnyParameter | None], fi
         pool = _pool(reader, good, len(good) == len(parameters), constraints, files)
     if len(reader.problems) > before or len(good) < len(parameters) or not good:
         return None
+    frozen = read_frozen(reader, good)
     try:
-        return Space(good, constraints, pool)
+        kept = pool_within(pool, [held(name, value, good[name]) for name, value in frozen.items()], good)
+        return Space(good, constraints, kept, frozen)
     except SpaceError as error:
         reader.wrong(("space", "constraints"), str(error))
         return None
+
+
+def pool_within(
+    pool: Pool | None, constraints: Sequence[Constraint], parameters: Mapping[str, AnyParameter]
+) -> Pool | None:
+    """Return the rows of a pool that keep constraints which came after it.
+
+    Raises:
+        SpaceError: none does.
+    """
+    if pool is None or not constraints:
+        return pool
+    good = np.ones(len(pool), dtype=bool)
+    for constraint in constraints:
+        good &= _kept(constraint, pool.codes, parameters)[0]
+    if not good.any():
+        said = "; ".join(str(c) for c in constraints)
+        raise SpaceError(f"no row of the {len(pool)} candidates keeps {said}")
+    return pool if good.all() else Pool(pool.names, pool.codes[good], pool.categories)
 
 
 def _constraint(reader: Reader, where: Where, parameters: Mapping[str, AnyParameter | None]) -> Constraint | None:

@@ -158,6 +158,14 @@ def _correcting(app: typer.Typer, finish: Finish) -> None:
         name: Name,
         experiment: Annotated[int, typer.Argument(help="Its number.", show_default=False)],
         reason: Needed,
+        constraint: Annotated[
+            str | None,
+            typer.Option(
+                "--constraint",
+                help="What every proposal is to keep from now on, such as 'temperature + 10*hold <= 1200'.",
+                show_default=False,
+            ),
+        ] = None,
         as_: As = None,
         home: Home = None,
         json: Json = False,
@@ -166,7 +174,9 @@ def _correcting(app: typer.Typer, finish: Finish) -> None:
         from sdl.cli.requests import ask
 
         out = Output(as_json=json)
-        finish(lambda: ask(name, "reject", {"experiment": experiment}, reason, as_, home, out), out)
+        body: dict[str, object] = {"experiment": experiment}
+        body |= {} if constraint is None else {"constraint": constraint}
+        finish(lambda: ask(name, "reject", body, reason, as_, home, out), out)
 
     @app.command()
     def retract(

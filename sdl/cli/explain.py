@@ -11,12 +11,14 @@ from sdl.cli.summary import describe_results, summary_of
 from sdl.errors import InputError
 from sdl.ledger import Ledger
 from sdl.ledger.place import has_ledger
+from sdl.report.hints import hint_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from sdl.cli.outcome import Output
+    from sdl.cli.summary import Summary
     from sdl.planners.bayes.explaining import ModelTold
     from sdl.planners.bayes.sensitivity import Effect, Sensitivity
     from sdl.report.explaining import CampaignExplained, Coverage, ExperimentExplained, Told
@@ -25,10 +27,14 @@ _BENDS, _STRAIGHT = 0.5, 2.0
 """Length scales, in shares of the range, up to which an outcome bends within the range, and from which on hardly. Chosen."""
 _NOTEWORTHY = 0.01
 """Share of the variance from which on an interaction is told. Chosen."""
+_MOST_INFLUENCES = 6
+"""Experiments whose influence is told as text; JSON and report have more. Chosen."""
 
 
-def explain(name: str, experiment: int | None, home: Path | None, output: Output) -> int:
-    """Explain a campaign, or why one of its experiments was proposed."""
+def explain(name: str, experiment: int | None, home: Path | None, output: Output, plots: Path | None = None) -> int:
+    """Explain a campaign, or why one of its experiments was proposed; with a folder for plots, draw what is explained."""
+    if plots is not None and experiment is not None:
+        raise InputError("--plots draws what is told of the whole campaign; leave the experiment's number out")
     from sdl.report.explaining import explain_campaign, explain_experiment
 
     folder = home_of(home)
@@ -47,6 +53,7 @@ def explain(name: str, experiment: int | None, home: Path | None, output: Output
             output.emit(_json(asdict(why)))
             return 0
         found = explain_campaign(ledger, name)
+        drawn = [] if plots is None else _draw(ledger, summary, found, plots)
     finally:
         ledger.close()
     output.say(f"{name}: {summary.state}; planner '{found.planner}'; up to row {found.seq}")
@@ -54,9 +61,26 @@ def explain(name: str, experiment: int | None, home: Path | None, output: Output
         output.say(f"  {line}")
     for line in _campaign_lines(found, units):
         output.say(line)
-    told = asdict(found)
-    output.emit(_json({**told, "state": summary.state, **summary.results_as_json()}))
+    for path in drawn:
+        output.say(f"drew {path}")
+    told = {**asdict(found), "state": summary.state, **summary.results_as_json()}
+    output.emit(_json(told if plots is None else {**told, "plots": [str(path) for path in drawn]}))
     return 0
+
+
+def _draw(ledger: Ledger, summary: Summary, found: CampaignExplained, folder: Path) -> list[Path]:
+    """Write the figures of a campaign as it was explained, and return their files."""
+    from sdl.loop import CampaignState, gains_stated
+    from sdl.preflight import recorded_problem
+    from sdl.report.explaining import proposals_explained
+    from sdl.report.plots import write_plots
+    from sdl.report.why import Why
+
+    state = CampaignState(ledger.rows(found.name, found.seq))
+    _, problem = recorded_problem(ledger, found.name)
+    rule = None if summary.draft.stop is None else summary.draft.stop.gain
+    why = Why(found, proposals_explained(problem, state), tuple(gains_stated(state)), rule)
+    return write_plots(why, problem.space, folder)
 
 
 def _json(value: Any) -> Any:  # noqa: ANN401  plain data
@@ -104,6 +128,7 @@ def _model_lines(model: ModelTold, units: Mapping[str, str]) -> list[str]:
     if evidence := choice.get("log_evidence"):
         told = "; ".join(f"{kind} {value:.1f}" for kind, value in sorted(evidence.items(), key=lambda e: -e[1]))
         lines.append(f"  log evidence with {choice['compared_at']} results: {told}")
+    lines += [f"  {said}" for said in hint_lines(choice)]
     noise = _number(model.noise_sd, model.unit)
     lines.append(
         f"  noise: {noise}{' on top of what is stated' if model.stated else ''}, inferred, at the median result"
@@ -116,6 +141,21 @@ def _model_lines(model: ModelTold, units: Mapping[str, str]) -> list[str]:
         lines += _sensitivity_lines(model.sensitivity, model.unit, units)
     elif model.missing is not None and model.missing != "it is no objective":
         lines.append(f"  effects: {model.missing}")
+    return lines + _influence_lines(model)
+
+
+def _influence_lines(model: ModelTold) -> list[str]:
+    """Return which experiments the predicted best rests on."""
+    found = model.influence
+    if found is None:
+        return [] if model.no_influence in {None, "it is no objective"} else [f"  influence: {model.no_influence}"]
+    how = "exact" if found.orders is None else f"{found.orders} orders drawn, ± standard error"
+    best, none = _number(found.all, found.unit), _number(found.none, found.unit)
+    lines = [f"  what the predicted best ({best}; {none} without any result) rests on (Shapley values, {how}):"]
+    for share in found.shares[:_MOST_INFLUENCES]:
+        error = "" if found.orders is None else f" ± {share.error:.1g}"
+        which = f"experiment {share.experiment}" if share.experiment > 0 else f"known before ({share.experiment})"
+        lines.append(f"    {which}: {share.value:+.3g}{error}; left out alone: {-share.left_out:+.3g}")
     return lines
 
 

@@ -13,7 +13,8 @@ from rich.text import Text
 from sdl.campaign import label_of
 from sdl.clock import utc_text
 from sdl.engine import Hooks
-from sdl.loop import best, pareto
+from sdl.loop import best, cost_text, pareto
+from sdl.objective import is_several, judged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sdl.engine import View
     from sdl.ledger import Row
     from sdl.loop import ExperimentRecord
+    from sdl.objective import Objective
 
 
 _SHOWN = 6
@@ -114,6 +116,7 @@ class LiveView(Hooks):
             (view.campaign, "bold"),
             ("" if state.standing == "running" else f"   {state.standing}", "bold yellow"),
             f"   {state.started} of {plan.budget} experiments started, {done} done, {failed} failed",
+            *_spent(view),
             f"   lab time {utc_text(view.now)[:19].replace('T', ' ')}",
         )
         parts: list[Text | Table] = [head, *self._results(view)]
@@ -138,29 +141,31 @@ class LiveView(Hooks):
     def _results(self, view: View) -> list[Text | Table]:
         """Return the best so far in a line; with several objectives their Pareto set, a row an experiment."""
         plan = view.plan
-        if len(plan.objectives) == 1:
+        if not is_several(plan.objectives):
             record = best(plan, view.state)
             if record is None:
                 return [Text("best so far: no feasible result yet")]
             label = f" — {label_of(record.candidate, self._units)}"
-            return [Text.assemble("best so far: ", (self._values(record), "bold green"), label)]
-        front = pareto(plan.objectives, plan.outcome_constraints, view.state)
+            return [Text.assemble("best so far: ", (self._values(record, plan.objectives), "bold green"), label)]
+        front = pareto(plan.objectives, plan.outcome_constraints, view.state, plan.others)
         if not front:
             return [Text("Pareto set so far: no feasible result yet")]
         table = Table(box=None, pad_edge=False, show_header=False)
         for record in front[:_SHOWN]:
             label = label_of(record.candidate, self._units)
-            table.add_row(f"  {record.number:03d}", Text(self._values(record), style="bold green"), label)
+            table.add_row(
+                f"  {record.number:03d}", Text(self._values(record, plan.objectives), style="bold green"), label
+            )
         if len(front) > _SHOWN:
             table.add_row("  ···", f"{len(front) - _SHOWN} more", "")
         count = "1 experiment" if len(front) == 1 else f"{len(front)} experiments"
         return [Text(f"Pareto set so far: {count}"), table]
 
-    def _values(self, record: ExperimentRecord) -> str:
+    def _values(self, record: ExperimentRecord, objectives: Mapping[str, Objective]) -> str:
         return ", ".join(
             f"{name} {e.value:.4g}{'' if e.uncertainty is None else f' ± {e.uncertainty:.2g}'} "
             f"{self._outcome_units.get(name, '').replace('dimensionless', '')}".rstrip()
-            for name, e in record.outcomes.items()
+            for name, e in judged(objectives, record.outcomes).items()
         )
 
     def _left(self, view: View) -> str:
@@ -172,6 +177,15 @@ class LiveView(Hooks):
         seconds = (view.now - self._began) / finished * remaining
         count = "1 experiment" if remaining == 1 else f"{remaining} experiments"
         return f"at most {count} left, about {duration_text(seconds)} of lab time at the pace so far"
+
+
+def _spent(view: View) -> list[str]:
+    """Return what was spent, where costs are stated."""
+    plan = view.plan
+    if not plan.costs:
+        return []
+    whole = "" if plan.cost_limit is None else f" of {cost_text(plan.cost_limit, plan.cost_unit)}"
+    return [f"   {cost_text(view.state.spent(plan.cost_unit), plan.cost_unit)}{whole} spent"]
 
 
 def duration_text(seconds: float) -> str:

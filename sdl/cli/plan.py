@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sdl.cli.live import duration_text
+from sdl.cli.plan_costs import estimate_costs, say_costs
 from sdl.cli.plan_steps import show_step
+from sdl.loop import cost_text, in_groups
+from sdl.objective import describe_desirability, is_joint
 from sdl.planners import History, round_seed
 from sdl.preflight import Checked, check
+from sdl.preflight.physics import told_of_physics
 from sdl.space.sampling import uniform
 
 if TYPE_CHECKING:
@@ -33,7 +37,7 @@ def show_plan(
     output.say(f"{campaign.name}: {campaign.description}".rstrip(": "))
     _say_problem(checked, output)
     # Exactly what the first round will ask: whatever comes later depends on results.
-    wanted = min(plan.concurrency, plan.budget)
+    wanted = in_groups(plan, min(plan.concurrency, plan.budget), plan.budget)
     proposal = checked.planner.propose(
         checked.problem, checked.problem.told(History()), wanted, round_seed(campaign.seed, 1)
     )
@@ -42,14 +46,22 @@ def show_plan(
         f"\nfirst round of planner '{campaign.planner.type}' (seed {campaign.seed}); later ones depend on results:"
     )
     for number, candidate in enumerate(proposal.candidates, start=1):
-        output.say(f"  {number:3d}  " + ", ".join(_value(n, v, units[n]) for n, v in candidate.items()))
+        on = f" on '{proposal.sources[number - 1]}'" if proposal.sources else ""
+        output.say(f"  {number:3d}  " + ", ".join(_value(n, v, units[n]) for n, v in candidate.items()) + on)
+    if campaign.is_by_people:
+        output.say(f"\npeople carry the experiments out: sdl propose {file} -n 3 --csv sheet.csv, then sdl tell")
+        output.emit({"name": campaign.name, "proposals": [dict(c) for c in proposal.candidates], "steps": []})
+        return 0
     first = proposal.candidates[0]
-    output.say("\nsteps of the first experiment:")
+    output.say("\nsteps of the first experiment:" if not plan.others else f"\nsteps on '{plan.source}', the target:")
     steps = [show_step(checked, step, first, output) for step in plan.steps]
     on_failure = []
     if plan.on_failure:
         output.say("\nafter a failure:")
         on_failure = [show_step(checked, step, first, output) for step in plan.on_failure]
+    for source, route in plan.others.items():
+        output.say(f"\nsteps on '{source}':")
+        steps += [show_step(checked, step, first, output) for step in route.steps]
     candidates = _sampled(checked)
     supplies = _supplies(checked, candidates)
     for what, (needed, stock, unit) in supplies.items():
@@ -58,10 +70,12 @@ def show_plan(
         short = "" if needed <= stock else said
         output.say(f"{what}: about {needed:.4g} {unit} needed, {stock:.4g} {unit} there{short}")
     estimate, bottleneck = _lab_time(checked, candidates)
+    costs = estimate_costs(checked, candidates, output)
     natures = {n: p.description.nature for n, p in checked.lab.instruments.items()}
     output.say(f"\nlab: {', '.join(f'{n} ({k})' for n, k in natures.items())}; {checked.lab.clock.type} time")
     output.say(
-        f"estimated lab time for {plan.budget} experiments: {duration_text(estimate)}"
+        f"estimated lab time for {plan.budget} experiments{f' on {plan.source!r} alone' if plan.others else ''}: "
+        + duration_text(estimate)
         + (f" ({bottleneck} is the bottleneck)" if bottleneck else "")
     )
     output.emit(
@@ -71,6 +85,7 @@ def show_plan(
             "steps": steps,
             "on_failure": on_failure,
             "lab_time": {"value": estimate, "unit": "s"},
+            "costs": costs,
             "instruments": natures,
             "consumables": {
                 name: {"needed": needed, "there": stock, "unit": unit}
@@ -91,6 +106,8 @@ def _say_problem(checked: Checked, output: Output) -> None:
         else:
             log = " (log)" if parameter.type == "continuous" and parameter.scale == "log" else ""
             said = f"{parameter.lower:g} to {parameter.upper:g} {parameter.unit}{log}"
+        if (off := campaign.tolerances.get(name)) is not None:
+            said += f", may be off by {off:g} {parameter.unit}: the mean outcome counts"
         output.say(f"  {name}: {str(said).replace(' dimensionless', '')}")
     for constraint in campaign.space.constraints:
         output.say(f"  {constraint}")
@@ -98,20 +115,37 @@ def _say_problem(checked: Checked, output: Output) -> None:
         output.say(f"  candidates: {len(campaign.space.pool)} distinct rows")
     if campaign.known:
         output.say(f"  known before: {len(campaign.known)} experiments")
+    for line in told_of_physics(checked.problem):
+        output.say(f"  {line}")
+    for task in checked.problem.transfer:
+        output.say(f"  earlier campaign '{task.name}': {task.overlap}")
     for name, objective in plan.objectives.items():
         what = f"  {objective.goal} {name} [{objective.unit}]"
         beyond = "" if objective.reference is None else f"; worse than {objective.reference:g} {objective.unit}"
         output.say(what + beyond.removesuffix(" dimensionless") + (beyond and " counts as no gain"))
-    if len(plan.objectives) > 1:
+        if objective.desirability is not None:
+            output.say(f"    desirability {describe_desirability(objective)}")
+    if is_joint(plan.objectives):
+        output.say(
+            "  all of them as one: what is sought is the largest weighted geometric mean of their desirabilities"
+        )
+    elif len(plan.objectives) > 1:
         output.say("  all of them at once: what is sought is the Pareto set, the results that no other one beats")
     for name, bounds in plan.outcome_constraints.items():
         output.say(f"  require {name} {bounds}")
+    if (group := campaign.group) is not None:
+        output.say(f"  in groups of up to {group.capacity} that share {', '.join(group.shared)}")
+    say_costs(checked, output)
     stop = f"  stop after {plan.budget} experiments"
     if plan.pool_size is not None and plan.pool_size < plan.budget:
         stop += f" (but there are only {plan.pool_size} candidates)"
     if plan.targets:
         reached = " and ".join(f"{name} {t}" for name, t in plan.targets.items())
         stop += f", or once {reached} is reached" if len(plan.targets) == 1 else f", or once one has {reached}"
+    if (gain := plan.gain) is not None:
+        stop += f", or once {gain.in_words}"
+    if plan.cost_limit is not None:
+        stop += f", or where the next one would cost more than is left of {cost_text(plan.cost_limit, plan.cost_unit)}"
     output.say(stop)
 
 

@@ -101,9 +101,11 @@ def asks(step: StepPlan) -> str:
 def follows(checked: Checked, step: StepPlan) -> str:
     """Say what follows where a step's command fails."""
     policy, plan = step.if_fails, checked.plan
-    clears = ", ".join(f"{s.instrument}.{s.action.name}" for s in plan.on_failure)
+    others = (r.on_failure for r in plan.others.values() if step in (*r.steps, *r.on_failure))
+    failing = next(others, plan.on_failure)
+    clears = ", ".join(f"{s.instrument}.{s.action.name}" for s in failing)
     fails = "the experiment fails" + (f", then {clears}" if clears else "")
-    if step in plan.on_failure:
+    if step in failing:
         return "the experiment ends where it is, and the sample stays there"
     if policy.then == "retry":
         times = "once" if policy.times == 1 else f"up to {policy.times} times"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sdl.cli.outcome import BAD_INPUT, DONE, home_of
+from sdl.cli.people import take_at_once
 from sdl.driver.form import said
 from sdl.engine.questions import FAILED_SAMPLES, answers_of, fields_of, read_done
 from sdl.errors import InputError, listed, near_miss
@@ -227,6 +228,8 @@ def _put(ledger: Ledger, name: str, kind: str, body: Mapping[str, Any], as_: str
     inbox = Inbox(ledger)
     request = inbox.put(name, who(as_), kind, body)
     owner = owner_here(ledger, name)
+    if owner is None:
+        take_at_once(ledger, name)
     limit = time.monotonic() + (0.0 if owner is None else PATIENCE)
     while (found := inbox.one(request)).outcome is None and time.monotonic() < limit:
         time.sleep(_POLL)

@@ -62,8 +62,8 @@ def run_campaign(
         make_worker: makes what planner and analyses run in.
         reports: whether the report is written at the end.
     """
-    checked = check(file, overrides=overrides, name=name, seed=seed, simulate=simulate)
     folder = home_of(home)
+    checked = check(file, overrides=overrides, name=name, seed=seed, simulate=simulate, home=folder)
     go_on = _how_to_go_on(file, checked, folder)
     options = (stays, output, go_on, take_over)
     return _run(checked, folder, engine, simulate, *options, make_worker=make_worker, reports=reports)

@@ -40,6 +40,12 @@ def show_status(name: str | None, home: Path | None, output: Output) -> int:
         output.say(f"  experiments: {', '.join(f'{v} {k}' for k, v in counts.items() if v or k == 'started')}")
         for line in describe_results(summary):
             output.say(f"  {line}")
+        for line in summary.changes:
+            output.say(f"  {line}")
+        if (said := summary.cost_line()) is not None:
+            output.say(f"  {said}")
+        if (said := summary.gain_line()) is not None:
+            output.say(f"  {said}")
         flagged = describe_flags(summary)
         for line in flagged[:_SHOWN]:
             output.say(f"  flagged: {line}")

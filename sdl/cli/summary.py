@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sdl.ledger.changed import changed
 from sdl.ledger.late import late_commands
 from sdl.ledger.queries import counting_observations
-from sdl.loop import CampaignState, pareto
-from sdl.objective import best_of
+from sdl.loop import CampaignState, cost_text, describe_gain, gains_stated, pareto
+from sdl.objective import best_result, is_several, joint_desirability, judged, parts_of
 from sdl.preflight import recorded_draft
+from sdl.units import convert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from sdl.ledger import Ledger, ObservationRecorded
     from sdl.ledger.late import LateCommand
     from sdl.loop import ExperimentRecord
+    from sdl.objective import Objective
 
 
 _SHOWN = 12
@@ -35,6 +38,7 @@ class Summary:
         state_of: the fold of its journal.
         best: the best feasible experiment, or None; also None with several objectives.
         front: with several objectives their Pareto set, the best in the first objective first; else None.
+        changes: how it was amended on its way, a line each.
         draft: the campaign as recorded.
         owner: (pid, machine) of the last process.
         observations: (experiment, outcome) → the observation that counts.
@@ -51,6 +55,7 @@ class Summary:
     observations: Mapping[tuple[int, str], ObservationRecorded]
     late: tuple[LateCommand, ...] = ()
     front: tuple[ExperimentRecord, ...] | None = None
+    changes: tuple[str, ...] = ()
 
     def unit_of(self, outcome: str) -> str:
         """Return the declared unit of an outcome."""
@@ -77,8 +82,21 @@ class Summary:
         return {
             "experiment": record.number,
             "parameters": dict(record.candidate),
+            **({} if record.cost is None else {"cost": {"value": record.cost, "unit": record.cost_unit}}),
             "outcomes": {name: self._outcome_as_json(record, name) for name in record.outcomes},
+            **self._desirability_as_json(record),
         }
+
+    @property
+    def objectives(self) -> dict[str, Objective]:
+        """Name → objective."""
+        return {k: v for k, v in self.draft.objectives.items() if v is not None}
+
+    def _desirability_as_json(self, record: ExperimentRecord) -> dict[str, Any]:
+        """Return the joint desirability and its parts; nothing where objectives are not joined."""
+        parts = parts_of(self.objectives, record.outcomes)
+        joint = joint_desirability(self.objectives, record.outcomes)
+        return {"desirability": {"joint": joint, "parts": parts}} if parts else {}
 
     def _outcome_as_json(self, record: ExperimentRecord, name: str) -> dict[str, Any]:
         estimate, seen = record.outcomes[name], self.observations.get((record.number, name))
@@ -101,6 +119,41 @@ class Summary:
         """Return the flagged observations, in order of experiment."""
         return [o for _, o in sorted(self.observations.items()) if o.status == "flagged"]
 
+    def cost_line(self) -> str | None:
+        """Return what was spent so far, by source where there are several; None where no cost is stated."""
+        if not self.draft.costs:
+            return None
+        told = self._cost_as_json()["cost"]
+        unit = told["unit"]
+        whole = "" if told["limit"] is None else f" of {cost_text(told['limit'], unit)}"
+        each = ", ".join(f"{name} {cost_text(spent, unit)}" for name, spent in told["by_source"].items())
+        return f"cost: {cost_text(told['spent'], unit)}{whole} spent" + (
+            f" ({each})" if len(told["by_source"]) > 1 else ""
+        )
+
+    def _cost_as_json(self) -> dict[str, Any]:
+        if not self.draft.costs:
+            return {}
+        unit = next(iter(self.draft.costs.values())).unit
+        by_source = dict.fromkeys(self.draft.sources, 0.0)
+        for _, record in sorted(self.journal.experiments.items()):
+            if record.cost is not None:
+                by_source[record.source] = by_source.get(record.source, 0.0) + convert(
+                    record.cost, record.cost_unit, unit
+                )
+        limit = None if self.draft.stop is None else self.draft.stop.cost
+        return {"cost": {"spent": sum(by_source.values()), "unit": unit, "limit": limit, "by_source": by_source}}
+
+    def gain_line(self) -> str | None:
+        """Return what the planner's last round said of what is still to be gained; None where it was not asked."""
+        stated = gains_stated(self.journal)
+        rule = None if self.draft.stop is None else self.draft.stop.gain
+        return f"round {stated[-1].round}: {describe_gain(stated[-1], rule)}" if stated else None
+
+    def _gain_as_json(self) -> dict[str, Any]:
+        stated = gains_stated(self.journal)
+        return {"gain": {"round": stated[-1].round, **stated[-1].described}} if stated else {}
+
     def as_json(self) -> dict[str, Any]:
         """Return the whole as JSON."""
         return {
@@ -109,9 +162,13 @@ class Summary:
             "reason": self.reason,
             "experiments": self.counts(),
             **self.results_as_json(),
+            **self._gain_as_json(),
+            **self._cost_as_json(),
             "flagged": [
                 {"experiment": o.experiment, "outcome": o.outcome, "flags": list(o.flags)} for o in self.flagged()
             ],
+            "changes": list(self.changes),
+            "constraints": list(self.journal.constraints),
             "late": [
                 {
                     "command": c.late.command,
@@ -151,13 +208,13 @@ def summary_of(ledger: Ledger, name: str) -> Summary:
         state = journal.standing if ledger.is_owned(name) else "interrupted"
     objectives = {k: v for k, v in draft.objectives.items() if v is not None}
     constraints = {k: v for k, v in draft.outcome_constraints.items() if v is not None}
-    front = pareto(objectives, constraints, journal) if len(objectives) > 1 else None
-    done = journal.in_state("done")
-    index = best_of(next(iter(objectives.items())), constraints, [e.outcomes for e in done]) if objectives else None
+    front = pareto(objectives, constraints, journal, draft.others) if is_several(objectives) else None
+    done = journal.counting(draft.others)
+    index = best_result(objectives, constraints, [e.outcomes for e in done]) if objectives else None
     owner = (int(row.get("pid") or 0), str(row.get("host") or "?"))
     best = None if index is None or front is not None else done[index]
     seen, late = counting_observations(rows), late_commands(rows)
-    return Summary(name, state, row.get("reason"), journal, best, draft, owner, seen, late, front)
+    return Summary(name, state, row.get("reason"), journal, best, draft, owner, seen, late, front, changed(rows))
 
 
 def describe_results(summary: Summary) -> list[str]:
@@ -183,8 +240,10 @@ def _described(summary: Summary, record: ExperimentRecord) -> str:
         f"{name} {e.value:.5g}{'' if e.uncertainty is None else f' ± {e.uncertainty:.2g}'}"
         f"{'' if summary.unit_of(name) == 'dimensionless' else ' ' + summary.unit_of(name)}"
         f"{' (flagged)' if summary.is_flagged(record.number, name) else ''}"
-        for name, e in record.outcomes.items()
+        for name, e in judged(summary.objectives, record.outcomes).items()
     )
+    if parts := parts_of(summary.objectives, record.outcomes):
+        outcomes += f" (desirabilities: {', '.join(f'{name} {d:.2g}' for name, d in parts.items())})"
     return f"experiment {record.number}: {outcomes} at {parameters}"
 
 

@@ -13,6 +13,7 @@ from sdl.engine.adoption import Strangers
 from sdl.engine.alarm import Alarm
 from sdl.engine.alive import SignsOfLife
 from sdl.engine.asking import Asking
+from sdl.engine.constraining import outside
 from sdl.engine.experiments import Experiments
 from sdl.engine.hooks import GuardedHooks, Hooks, View
 from sdl.engine.inbox import InboxWatch
@@ -40,7 +41,10 @@ from sdl.loop import (
     Start,
     WakeAt,
     decide,
+    describe_gain,
+    gain_stated,
 )
+from sdl.preflight.constrained import constrained
 
 if TYPE_CHECKING:
     from sdl.clock import Clock
@@ -94,7 +98,7 @@ class Engine:
         self.hooks = GuardedHooks(hooks or Hooks())
         self._units = {n: p.unit for n, p in checked.campaign.space.parameters.items()}
         self._live: dict[int, asyncio.Task[None]] = {}
-        self._shares = any(s.together is not None for s in self.plan.steps)
+        self._shares = any(s.together is not None for s in self.plan.every_step)
         self._alarm = Alarm(clock, _LAST, self._wake)
         self._changed: asyncio.Future[None] | None = None
         self.stays = False
@@ -317,7 +321,10 @@ class Engine:
                 self._experiments.send_load(decision)
             case Start(experiment):
                 sample = f"{self.name}-{experiment:04d}"
-                self.write([ExperimentStarted(experiment, self.plan.source, sample)])
+                record = self.state.experiments[experiment]
+                source = self.plan.source_of(record.source)
+                cost = self.plan.cost_of(record.candidate, source)
+                self.write([ExperimentStarted(experiment, source, sample, cost, self.plan.cost_unit)])
                 self.hooks.diary(f"experiment {experiment} begins: {self.label(experiment)}")
                 self._spawn(experiment)
             case Continue(experiment):
@@ -331,11 +338,17 @@ class Engine:
         opened = self.state.rounds[-1].seq
         seq = self.ledger.head(self.name)[0]
         known = self.state if seq == opened else CampaignState(self.ledger.rows(self.name, opened))
+        held = tuple(known.constraints)
+        checked = constrained(self.checked, held)
         try:
-            event = await ask_planner(self.worker, self.checked, known.history(), decision, self._next_number)
+            event = await ask_planner(self.worker, checked, known.history(), decision, self._next_number)
         finally:
             self._activity = ""
-        self.write([event])
+        # What people ruled out while the planner was at it, or after a dead process had asked it, it could not know.
+        late = [c for c in self.state.constraints if c not in held]
+        self.write([event, *outside(self.checked, late, enumerate(event.candidates, event.first))])
+        if (said := gain_stated(self.state.rounds[-1])) is not None:
+            self.hooks.diary(f"round {decision.round}: {describe_gain(said, self.plan.gain)}")
         await self.hooks.round_over(self.view())
 
     def _next_number(self) -> int:

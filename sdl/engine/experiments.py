@@ -84,7 +84,8 @@ class Experiments:
                     return
                 case Skip(step, reason):
                     self._engine.write([StepSkipped(number, step.index, reason)])
-                    self._engine.hooks.diary(f"experiment {number}: step {step.index + 1} is skipped: {reason}")
+                    shown = self._engine.plan.number_of(step.index)
+                    self._engine.hooks.diary(f"experiment {number}: step {shown} is skipped: {reason}")
                 case Observe(step, command):
                     await self._look_at(record, step, command)
                 case Settle(command):
@@ -196,7 +197,7 @@ class Experiments:
         actor.__enter__()
         asyncio.get_running_loop().call_soon(self._look_whether_blocked, actor)
         async with self._leaving.waiting_for(command.id):
-            reply = await self._engine.lab.execute(command, begins_sample=command.step == 0)
+            reply = await self._engine.lab.execute(command, begins_sample=self._engine.plan.begins(command.step))
         if not self._leaving.has_left:
             self._settled(reply, "reply")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sdl.engine.worker import Proposed, propose
-from sdl.errors import PlannerError
+from sdl.errors import PlannerError, listed
 from sdl.ledger import RoundProposed
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sdl.engine.worker import Worker
     from sdl.loop import Propose
-    from sdl.planners import History
+    from sdl.planners import History, Proposal
     from sdl.preflight import Checked
 
 
@@ -40,6 +40,9 @@ async def ask_planner(
             raise PlannerError(
                 f"planner '{planner}' proposed {dict(candidate)}, which lies outside the space: {'; '.join(problems)}"
             )
+    sources = _sources(checked, answer.proposal)
+    for candidate, source in zip(answer.proposal.candidates, sources, strict=True):
+        checked.plan.cost_of(candidate, source)  # refuses what has no cost above 0, naming the point
     return RoundProposed(
         decision.round,
         planner,
@@ -48,4 +51,23 @@ async def ask_planner(
         answer.proposal.diagnostics,
         answer.environment,
         round(answer.seconds, 4),
+        sources if checked.plan.others else [],
     )
+
+
+def _sources(checked: Checked, proposal: Proposal) -> list[str]:
+    """Return the source of each candidate.
+
+    Raises:
+        PlannerError: the planner named a source that there is not, or not one for each candidate.
+    """
+    if not proposal.sources:
+        return [checked.plan.source] * len(proposal.candidates)
+    planner, there = checked.campaign.planner.type, checked.plan.sources
+    unknown = [s for s in proposal.sources if s not in there]
+    if unknown or len(proposal.sources) != len(proposal.candidates):
+        raise PlannerError(
+            f"planner '{planner}' proposed {len(proposal.candidates)} candidates on the sources {listed(proposal.sources)}; "
+            f"each needs one of {listed(there)}"
+        )
+    return list(proposal.sources)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sdl.driver import ArtefactRef, Reply
+from sdl.engine.constraining import add_constraint
 from sdl.engine.questions import answers_of, fields_of, read_done
 from sdl.errors import InputError, LedgerError, UnitError, brief, listed, near_miss
 from sdl.ledger import (
@@ -25,6 +26,8 @@ from sdl.ledger import (
     StepSkipped,
 )
 from sdl.ledger.queries import counting_observations
+from sdl.loop.spending import too_many
+from sdl.preflight.constrained import constrained
 from sdl.space import Candidate, Categorical
 from sdl.units import DIMENSIONLESS, read_quantity
 
@@ -251,21 +254,25 @@ class Desk:
 
     def _add(self, request: Request) -> Taken:
         state, plan = self._engine.state, self._engine.plan
-        space = self._engine.checked.campaign.space
+        space = constrained(self._engine.checked, state.constraints).campaign.space
         candidate = Candidate(self._values(request.body.get("values") or {}))
         problems = space.problems(candidate)
         if problems:
             raise InputError(f"{dict(candidate)} lies outside the space: {'; '.join(problems)}")
         for step in plan.steps:
             step.values(candidate)
+        plan.cost_of(candidate, plan.source)  # refuses what has no cost above 0
         left = plan.budget - state.started - len(state.in_state("proposed"))
         if left < 1:
             raise InputError(
                 f"the budget of {plan.budget} experiments is used up or promised; reject one first, or begin another campaign"
             )
         number = max(state.experiments, default=0) + 1
+        if not plan.every_step and (over := too_many(plan, state, [(number, candidate, plan.source)])):
+            raise InputError(f"{over[0][1]}; reject one first, or amend 'stop'")
         event = CandidatesAdded([dict(candidate)], number, request.by, _reason(request))
-        return Taken(f"experiment {number} is proposed; it starts as soon as there is room", [event])
+        when = "it starts as soon as there is room" if plan.steps else "people carry it out"
+        return Taken(f"experiment {number} is proposed; {when}", [event])
 
     def _values(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return parameter → value in the parameter's unit."""
@@ -292,6 +299,17 @@ class Desk:
 
     def _reject(self, request: Request) -> Taken:
         record = self._experiment(request.body.get("experiment"))
+        text = request.body.get("constraint")
+        if text is None:
+            return self._give_up(request, record)
+        found = (self._engine.checked, self._engine.state, record, str(text), request.by, _reason(request))
+        events, said = add_constraint(*found)
+        if record.state not in {"proposed", "running"} or record.rejected is not None:
+            return Taken(said, events)  # it is over, or given up already; what it taught is not
+        taken = self._give_up(request, record)
+        return Taken(f"{taken.said}; {said}", [*taken.events, *events], taken.then)
+
+    def _give_up(self, request: Request, record: ExperimentRecord) -> Taken:
         reason = _reason(request)
         if record.state not in {"proposed", "running"}:
             raise InputError(
@@ -302,7 +320,8 @@ class Desk:
         event = ExperimentRejected(record.number, request.by, reason)
         if record.state == "proposed":
             return Taken(f"experiment {record.number} will not be started", [event])
-        said = f"experiment {record.number} ends as aborted after the step that it is at"
+        when = " after the step that it is at" if self._engine.plan.steps else ""
+        said = f"experiment {record.number} ends as aborted{when}"
         question = self._engine.state.questions.get(record.asked or "")
         if question is None or question.about == "command":
             return Taken(said, [event], [lambda: self._engine.let_go_on(record.number)])

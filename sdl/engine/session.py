@@ -18,7 +18,7 @@ from sdl.engine.hooks import GuardedHooks
 from sdl.engine.served import open_served
 from sdl.engine.served import take_over as take_over_there
 from sdl.engine.taking_over import conditions, fence, named, require_free_instruments, said
-from sdl.errors import LedgerError, NameInUseError
+from sdl.errors import InputError, LedgerError, NameInUseError
 from sdl.lab import EmbeddedLab
 from sdl.lab.claims import lock_folder
 from sdl.ledger import CampaignCreated, EpochRaised, Event, Inbox, Ledger, VersionRecorded
@@ -190,7 +190,10 @@ def open_session(
     Raises:
         NameInUseError: a live process runs it or drives one of its real instruments, or what is recorded under the name differs
             (the difference is named).
+        InputError: it has no lab: people carry its experiments out.
     """
+    if checked.campaign.is_by_people:
+        raise by_hand(checked.campaign.name)
     ledger = Ledger(home)
     name = checked.campaign.name
     ownership, silenced = None, None
@@ -198,7 +201,7 @@ def open_session(
     try:
         if take_over is not None and ledger.campaign(name) is not None:
             # Before anything is taken: a refusal afterwards would leave the campaign neither fenced nor with its owner.
-            _require_same(checked, ledger, settings)
+            require_same(checked, ledger, settings)
         if home is not None:
             ownership = ledger.own(name)
             if take_over is None:
@@ -208,12 +211,12 @@ def open_session(
                 silenced = ownership.take_over(take_over)
         recorded = ledger.campaign(name)
         if recorded is not None:
-            _require_same(checked, ledger, settings)
+            require_same(checked, ledger, settings)
             if silenced is not None:
                 fence(checked, ledger, silenced)
         state = CampaignState(ledger.rows(name))
         if recorded is None:
-            state.seq = _create(checked, ledger, settings, make_clock(checked.lab.clock).now())
+            state.seq = create(checked, ledger, settings, make_clock(checked.lab.clock).now())
         done = state.ended is not None and state.ended.state == "done" and not Inbox(ledger).untaken(name)
         return Session(checked, ledger, state, done, recorded is None, ownership, home, silenced=silenced)
     except BaseException:
@@ -241,7 +244,7 @@ def _lab(checked: Checked, ledger: Ledger, clock: Clock, home: Path | None) -> E
     return EmbeddedLab(checked.lab, clock, ledger.artefacts.put, world, locks, holds_lost=True)
 
 
-def _create(checked: Checked, ledger: Ledger, settings: Mapping[str, Any], moment: float) -> int:
+def create(checked: Checked, ledger: Ledger, settings: Mapping[str, Any], moment: float) -> int:
     """Record the campaign and its first version; returns the number of the last row."""
     campaign = checked.campaign
     for key, path in campaign.files.contents().items():
@@ -260,7 +263,7 @@ def _create(checked: Checked, ledger: Ledger, settings: Mapping[str, Any], momen
     return ledger.append(campaign.name, moment, events)[-1].seq
 
 
-def _require_same(checked: Checked, ledger: Ledger, settings: Mapping[str, Any]) -> None:
+def require_same(checked: Checked, ledger: Ledger, settings: Mapping[str, Any]) -> None:
     """Refuse to go on with a campaign under other conditions than those that are recorded."""
     name = checked.campaign.name
     recorded = ledger.campaign(name)
@@ -284,8 +287,16 @@ def _require_same(checked: Checked, ledger: Ledger, settings: Mapping[str, Any])
         raise NameInUseError(
             f"campaign '{name}' is recorded with other settings; nothing was started:\n  "
             + "\n  ".join(differences)
-            + "\nput them back, or choose another --name"
+            + f"\nput them back, amend the campaign (sdl amend {name} FILE), or choose another --name"
         )
+
+
+def by_hand(name: str) -> InputError:
+    """Return the error that says that nothing can run a campaign which has neither protocol nor lab."""
+    return InputError(
+        f"campaign '{name}' has neither 'protocol' nor 'lab': people carry its experiments out, so there is nothing to run; "
+        "sdl propose FILE -n 3 --csv sheet.csv gives them experiments, sdl tell FILE sheet.csv takes their results"
+    )
 
 
 def _short(digest: str | None) -> str:

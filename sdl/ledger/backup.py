@@ -189,7 +189,7 @@ def _contents(database: Path) -> tuple[dict[str, tuple[int, str]], set[str], set
             # From the journal and not from the projections: it is what a verification will ask for.
             commands: set[str] = set()
             named: set[str] = set()
-            wanted = "('command.intended', 'command.settled', 'analysis.recorded', 'campaign.version')"
+            wanted = "('command.intended', 'command.settled', 'analysis.recorded', 'campaign.version', 'results.told')"
             for kind, body in connection.execute(f"SELECT kind, body FROM journal WHERE kind IN {wanted}"):  # noqa: S608
                 _note(kind, body, commands, named)
             return campaigns, commands, named, str(schema)
@@ -207,6 +207,8 @@ def _note(kind: str, body: str, commands: set[str], named: set[str]) -> None:
             named.update(str(a["sha256"]) for a in data["artefacts"])
         elif kind == "analysis.recorded":
             named.update(str(a["sha256"]) for a in [*data["artefacts"], data["figure"]] if a is not None)
+        elif kind == "results.told":
+            named.add(str(data["file"]["sha256"]))
         else:
             named.update(str(sha256) for sha256 in data["files"].values())
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -41,6 +41,8 @@ class VersionRecorded(Event):
         data: what was read from it, with overrides applied.
         overrides: `path=value` from the command line.
         files: key → SHA-256; the bytes lie among the artefacts.
+        by: who amended the campaign; empty for its first version, and in rows from before there were others.
+        reason: why, may be empty.
     """
 
     kind: ClassVar[str] = "campaign.version"
@@ -50,6 +52,13 @@ class VersionRecorded(Event):
     data: Json
     overrides: list[str]
     files: Mapping[str, str]
+    by: str = ""
+    reason: str = ""
+
+    def body(self) -> Json:
+        """Return the row's body as JSON data; a row of a first version reads back as it was written."""
+        body = super().body()
+        return body if self.by else {k: v for k, v in body.items() if k not in {"by", "reason"}}
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,7 @@ class RoundProposed(Event):
         diagnostics: the planner's own record.
         environment: library versions and machine type, for a later recomputation.
         seconds: CPU seconds that the planner took.
+        sources: the source of each candidate; empty where the campaign has but one, and in rows from before there were several.
     """
 
     kind: ClassVar[str] = "round.proposed"
@@ -108,6 +118,12 @@ class RoundProposed(Event):
     diagnostics: Json
     environment: Json
     seconds: float
+    sources: list[str] = field(default_factory=list)
+
+    def body(self) -> Json:
+        """Return the row's body as JSON data; a row without sources reads back as it was written."""
+        body = super().body()
+        return body if self.sources else {k: v for k, v in body.items() if k != "sources"}
 
 
 @dataclass(frozen=True)

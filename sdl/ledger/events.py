@@ -36,6 +36,7 @@ from sdl.ledger.experiment_events import (
     SampleCleared,
     StepSkipped,
 )
+from sdl.ledger.people_events import ConstraintAdded, ConstraintLifted, ResultsTold
 
 __all__ = [
     "AnalysisRecorded",
@@ -48,6 +49,8 @@ __all__ = [
     "CommandIntended",
     "CommandLate",
     "CommandSettled",
+    "ConstraintAdded",
+    "ConstraintLifted",
     "EVENTS",
     "EpochRaised",
     "Event",
@@ -62,6 +65,7 @@ __all__ = [
     "QuestionAskedAgain",
     "QuestionOpened",
     "RequestSettled",
+    "ResultsTold",
     "RoundOpened",
     "RoundProposed",
     "SampleCleared",
@@ -80,6 +84,9 @@ EVENTS: dict[str, type[Event]] = {
         RoundOpened,
         RoundProposed,
         CandidatesAdded,
+        ConstraintAdded,
+        ConstraintLifted,
+        ResultsTold,
         ExperimentStarted,
         ExperimentRejected,
         CommandIntended,

@@ -17,12 +17,21 @@ class ExperimentStarted(Event):
         experiment: its number, from 1.
         source: which source carries it out.
         sample: id of the sample that is made for it.
+        cost: what it costs by the campaign's own statement, or None where none is made.
+        cost_unit: unit of that.
     """
 
     kind: ClassVar[str] = "experiment.started"
     experiment: int
     source: str
     sample: str
+    cost: float | None = None
+    cost_unit: str = "dimensionless"
+
+    def body(self) -> Json:
+        """Return the row's body as JSON data; a row without a cost reads back as it was written."""
+        body = super().body()
+        return body if self.cost is not None else {k: v for k, v in body.items() if not k.startswith("cost")}
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,25 @@ import io
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from sdl.campaign.transfer import OF_TARGET
 from sdl.errors import InputError, LedgerError, listed
-from sdl.ledger.events import EpochRaised, ObservationRecorded, RoundOpened, VersionRecorded
-from sdl.ledger.front import recorded_front
+from sdl.ledger.events import (
+    CandidatesAdded,
+    EpochRaised,
+    ExperimentStarted,
+    ObservationRecorded,
+    RoundOpened,
+    VersionRecorded,
+)
+from sdl.ledger.front import recorded_desirabilities, recorded_front
 from sdl.ledger.ledger import rows_of
 from sdl.ledger.queries import counting_observations, tables_of
+from sdl.objective import DESIRABILITY
 
 if TYPE_CHECKING:
     from sdl.ledger.ledger import Ledger, Row
@@ -86,11 +95,13 @@ def export(ledger: Ledger, name: str, format: Format, path: Path) -> None:  # no
 
 
 def experiment_table(ledger: Ledger, name: str) -> ExperimentTable:
-    """Return one row an experiment: number, state, round, source, sample, parameters, outcomes, Pareto set, times.
+    """Return one row an experiment: number, state, round, source, sample, parameters, outcomes, cost, Pareto set, times.
 
     An outcome has five columns: its value, its standard uncertainty, the ends of its 95 % interval, and its flags (`; `
     between them). An empty cell means: not stated, or no flags. A retracted observation leaves all five empty. The column `in
-    Pareto set` is there with several objectives; it is empty for an experiment that is not done.
+    Pareto set` is there with several objectives; it is empty for an experiment that is not done. Where objectives are joined by
+    their desirabilities there are `desirability`, of all together, and one of each outcome. With several sources there is `of the
+    target`, false for experiments whose results only help; it is empty for those that were not started.
 
     Raises:
         InputError: there is no such campaign.
@@ -152,14 +163,18 @@ _AFTER: tuple[tuple[str, _Kind], ...] = (
     ("reason", "text"),
 )
 _IN_FRONT = ("column", "in Pareto set")
+_OF_TARGET = ("column", OF_TARGET)
 _KINDS: dict[str, _Kind] = {"integer": "integer", "categorical": "text"}
 
 
 def _table(campaign: _Campaign) -> ExperimentTable:
     table = _Columns()
+    versions = [v["data"] for v in campaign.tables["versions"]]
+    helping = _helping(versions)
     for name, kind in _BEFORE:
         table.add(("column", name), name, kind)
-    versions = [v["data"] for v in campaign.tables["versions"]]
+    if helping:
+        table.add(_OF_TARGET, OF_TARGET, "flag")
     for data in versions:
         for name, spec in _mapping(data, "space", "parameters").items():
             table.add(*_parameter(name, spec))
@@ -170,13 +185,18 @@ def _table(campaign: _Campaign) -> ExperimentTable:
     observed = counting_observations(campaign.rows)
     for event in observed.values():
         _add_outcome(table, event.outcome, event.unit)
+    costs = {r.event.experiment: r.event for r in campaign.rows if isinstance(r.event, ExperimentStarted)}
+    for started in costs.values():
+        if started.cost is not None:
+            table.add(("cost", started.cost_unit), _header("cost", started.cost_unit), "number")
     front = _front(campaign, observed)
     if front is not None:
         table.add(_IN_FRONT, "in Pareto set", "flag")
+    _add_desirabilities(table, versions[-1] if versions else {}, observed)
     for name, kind in _AFTER:
         table.add(("column", name), name, kind)
 
-    of_round = _version_of_round(campaign.rows)
+    of_round, of_person = _version_of_round(campaign.rows)
     simulated = {c["experiment"]: False for c in campaign.tables["commands"]}
     for command in campaign.tables["commands"]:
         simulated[command["experiment"]] |= bool(command["simulated"])
@@ -185,9 +205,14 @@ def _table(campaign: _Campaign) -> ExperimentTable:
         for name, _ in (*_BEFORE, *_AFTER):
             table.put(number, ("column", name), experiment.get(name))
         table.put(number, ("column", "simulated"), simulated.get(number))
+        if helping and experiment["source"]:
+            table.put(number, _OF_TARGET, experiment["source"] not in helping)
+        if number in costs and costs[number].cost is not None:
+            table.put(number, ("cost", costs[number].cost_unit), costs[number].cost)
         if front is not None and experiment["state"] == "done":
             table.put(number, _IN_FRONT, number in front)
-        specs = _mapping(of_round.get(experiment["round"], {}), "space", "parameters")
+        version = of_round.get(experiment["round"]) or of_person.get(number, {})
+        specs = _mapping(version, "space", "parameters")
         for name, value in experiment["candidate"].items():
             key, header, kind = _parameter(name, specs.get(name))
             table.add(key, header, kind)
@@ -202,11 +227,39 @@ def _table(campaign: _Campaign) -> ExperimentTable:
     return table.table()
 
 
+def _add_desirabilities(
+    table: _Columns, version: Mapping[str, Any], observed: Mapping[tuple[int, str], ObservationRecorded]
+) -> None:
+    """Add the columns of desirabilities, that of all together first; none where objectives are not joined."""
+    found = recorded_desirabilities(version, observed)
+    for name in (DESIRABILITY, *_mapping(version, "objectives")) if found is not None else ():
+        table.add((DESIRABILITY, name), name if name == DESIRABILITY else f"{DESIRABILITY} of {name}", "number")
+    for number, parts in (found or {}).items():
+        for name, value in parts.items():
+            table.put(number, (DESIRABILITY, name), value)
+
+
 def _front(campaign: _Campaign, observed: Mapping[tuple[int, str], ObservationRecorded]) -> frozenset[int] | None:
     """Return the experiments of the Pareto set by the version in force, or None with one objective."""
     versions = campaign.tables["versions"]
-    done = [e["number"] for e in campaign.tables["experiments"] if e["state"] == "done"]
+    others = _others(versions[-1]["data"]) if versions else set()
+    experiments = campaign.tables["experiments"]
+    done = [e["number"] for e in experiments if e["state"] == "done" and e["source"] not in others]
     return recorded_front(versions[-1]["data"], observed, done) if versions else None
+
+
+def _others(data: object) -> set[str]:
+    """Return the sources of a version whose results do not count: of several, all but the target."""
+    sources = _mapping(data, "sources")
+    return {name for name in sources if len(sources) > 1 and _mapping(sources, name).get("target") is not True}
+
+
+def _helping(versions: Sequence[object]) -> set[str]:
+    """Return the sources whose results only help, each by the last version that had it."""
+    found: set[str] = set()
+    for data in versions:
+        found = (found - set(_mapping(data, "sources"))) | _others(data)
+    return found
 
 
 def _parameter(name: str, spec: object) -> tuple[tuple[str, ...], str, _Kind]:
@@ -246,16 +299,19 @@ def _mapping(data: object, *keys: str) -> Mapping[str, Any]:
     return data if isinstance(data, Mapping) else {}
 
 
-def _version_of_round(rows: list[Row]) -> dict[int, Mapping[str, Any]]:
-    """Return what was in force when each round was opened."""
+def _version_of_round(rows: list[Row]) -> tuple[dict[int, Mapping[str, Any]], dict[int, Mapping[str, Any]]]:
+    """Return what was in force when each round was opened, and when a person added each experiment of their own."""
     found: dict[int, Mapping[str, Any]] = {}
+    added: dict[int, Mapping[str, Any]] = {}
     data: Mapping[str, Any] = {}
     for row in rows:
         if isinstance(row.event, VersionRecorded):
             data = row.event.data
         elif isinstance(row.event, RoundOpened):
             found[row.event.round] = data
-    return found
+        elif isinstance(row.event, CandidatesAdded):
+            added.update(dict.fromkeys(range(row.event.first, row.event.first + len(row.event.candidates)), data))
+    return found, added
 
 
 # --- everything ------------------------------------------------------------------------------------------------------

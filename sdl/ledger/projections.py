@@ -19,6 +19,8 @@ from sdl.ledger.events import (
     CommandIntended,
     CommandLate,
     CommandSettled,
+    ConstraintAdded,
+    ConstraintLifted,
     EpochRaised,
     Event,
     ExperimentFailing,
@@ -31,6 +33,7 @@ from sdl.ledger.events import (
     QuestionAskedAgain,
     QuestionOpened,
     RequestSettled,
+    ResultsTold,
     RoundOpened,
     RoundProposed,
     SampleCleared,
@@ -161,7 +164,9 @@ def _changes(campaign: str, seq: int, at: str, event: Event) -> Iterator[_Change
             yield _campaign(campaign, state="waiting", reason=event.reason)
         case CampaignResumed():
             yield _campaign(campaign, state="running", reason=None)
-        case RequestSettled() | SampleCleared() | CommandLate():
+        case (
+            RequestSettled() | SampleCleared() | CommandLate() | ResultsTold() | ConstraintAdded() | ConstraintLifted()
+        ):
             pass  # nothing of it stands in a table
         case ModelVersionRecorded():
             yield _add(

@@ -14,7 +14,7 @@ from sqlalchemy.types import NullType
 
 from sdl.errors import InputError, LedgerError
 from sdl.ledger import tables as t
-from sdl.ledger.events import AnalysisRecorded, CommandSettled, Event, VersionRecorded, event_of
+from sdl.ledger.events import AnalysisRecorded, CommandSettled, Event, ResultsTold, VersionRecorded, event_of
 from sdl.ledger.heads import Head, head_in_file, noted_heads
 from sdl.ledger.ledger import GENESIS, row_hash
 from sdl.ledger.projections import project
@@ -349,6 +349,9 @@ def _artefacts(ledger: Ledger, events: Iterable[Event]) -> tuple[list[Finding], 
                 if event.figure is not None:
                     key = (str(event.figure["sha256"]), event.figure["size"])
                     named.setdefault(key, f"figure of analysis {event.analysis}")
+            elif isinstance(event, ResultsTold):
+                key = (str(event.file["sha256"]), event.file["size"])
+                named.setdefault(key, f"file {event.file['name']} of results told")
             elif isinstance(event, VersionRecorded):
                 for file, sha256 in event.files.items():
                     named.setdefault((str(sha256), None), f"file {file} of version {event.version}")

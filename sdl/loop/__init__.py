@@ -23,9 +23,11 @@ from sdl.loop.decide import (
     target_reached,
     used_up,
 )
-from sdl.loop.loads import Load, WakeAt
-from sdl.loop.plan import Constant, FromParameter, Gives, Plan, Shared, StepPlan
+from sdl.loop.gain import GainStated, describe_gain, gain_stated, gain_unlikely, gains_stated
+from sdl.loop.loads import Load, WakeAt, in_groups
+from sdl.loop.plan import Constant, FromParameter, Gives, Plan, Route, Shared, StepPlan
 from sdl.loop.policy import Approval, IfFails
+from sdl.loop.spending import cost_text
 from sdl.loop.state import CampaignState, CommandState, ExperimentRecord
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "Fail",
     "Finish",
     "FromParameter",
+    "GainStated",
     "Gather",
     "Gives",
     "IfFails",
@@ -48,6 +51,7 @@ __all__ = [
     "Observe",
     "Plan",
     "Propose",
+    "Route",
     "RunStep",
     "Settle",
     "Shared",
@@ -56,9 +60,15 @@ __all__ = [
     "StepPlan",
     "WakeAt",
     "best",
+    "cost_text",
     "decide",
+    "describe_gain",
     "failed",
     "finished_because",
+    "gain_stated",
+    "gain_unlikely",
+    "gains_stated",
+    "in_groups",
     "next_step",
     "pareto",
     "target_reached",

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from sdl.errors import LimitError
-from sdl.loop.loads import Load, WakeAt, loads
+from sdl.loop.gain import gain_unlikely
+from sdl.loop.loads import Load, WakeAt, in_groups, loads
 from sdl.loop.policy import approval_wanted, as_sent, may_go_on
-from sdl.objective import best_first, best_of, pareto_set
+from sdl.loop.spending import affordable, cost_reached
+from sdl.objective import DESIRABILITY, best_first, best_result, judged, judged_by, least_desirability, pareto_set
 from sdl.planners import round_seed
 from sdl.units import convert, convert_difference
 
@@ -148,9 +150,9 @@ def decide(plan: Plan, state: CampaignState, now: float, live: Collection[int] =
     free = plan.concurrency - sum(e.takes_a_turn for e in running)
     left = plan.budget - state.started
     if over is None:
-        starts = _supplied(plan, state, proposed[: max(0, min(free, left))])
+        starts = affordable(plan, state, _supplied(plan, state, proposed[: max(0, min(free, left))]))
         decisions += [Start(e.number) for e in starts]
-        wanted = min(free, left) - len(starts)
+        wanted = in_groups(plan, min(free, left) - len(starts), left - len(starts))
         if wanted > 0 and len(starts) == len(proposed):
             round_ = _next_round(plan, state, wanted)
             if round_ is not None:
@@ -169,7 +171,7 @@ def decide(plan: Plan, state: CampaignState, now: float, live: Collection[int] =
 
 def _next_round(plan: Plan, state: CampaignState, wanted: int) -> Propose | None:
     last = state.rounds[-1] if state.rounds else None
-    if last is not None and last.proposed is None:
+    if last is not None and last.is_open:
         return Propose(last.opened.round, last.opened.count, last.opened.seed, is_open=True)
     if (
         last is not None
@@ -192,7 +194,7 @@ def next_step(plan: Plan, record: ExperimentRecord, approved: Collection[int] = 
     """
     if record.failing is not None:
         return _clear_up(plan, record, record.failing)
-    for step in plan.steps:
+    for step in plan.steps_of(record.source):
         command, decided = record.commands.get(step.index), record.decided.get(step.index)
         if decided == "skip":
             continue
@@ -261,11 +263,20 @@ def failed(
         reason: why.
         ends: `failed` teaches the planner; `aborted` (by a person, an interlock or a refusal) says nothing of the candidate.
     """
-    return Fail(reason, ends) if plan.on_failure and record.has_begun else Finish(ends, reason)
+    clears_up = plan.on_failure_of(record.source) and _is_in_the_lab(plan, record)
+    return Fail(reason, ends) if clears_up else Finish(ends, reason)
+
+
+def _is_in_the_lab(plan: Plan, record: ExperimentRecord) -> bool:
+    """Tell whether there is something to clear up: a step before the one that makes the sample in its place leaves nothing."""
+    placed = next((step for step in plan.steps_of(record.source) if step.destination is not None), None)
+    if placed is not None and placed.action.with_role("place") is None:
+        return bool(record.held)
+    return record.has_begun
 
 
 def _clear_up(plan: Plan, record: ExperimentRecord, reason: str) -> StepDecision:
-    for step in plan.on_failure:
+    for step in plan.on_failure_of(record.source):
         command = record.commands.get(step.index)
         if command is None or command.status == "not_started":
             return RunStep(step)
@@ -293,7 +304,7 @@ def finished_because(plan: Plan, state: CampaignState) -> str | None:
         return reached
     if state.started >= plan.budget:
         return f"{plan.budget} experiments were started"
-    return used_up(plan, state)
+    return gain_unlikely(plan.gain, state) or cost_reached(plan, state) or used_up(plan, state)
 
 
 def used_up(plan: Plan, state: CampaignState) -> str | None:
@@ -303,7 +314,7 @@ def used_up(plan: Plan, state: CampaignState) -> str | None:
     """
     for record in state.in_state("proposed")[:1]:
         left = _left(plan, state)
-        for name, amount in plan.needs(record.candidate).items():
+        for name, amount in plan.needs(record.candidate, record.source).items():
             if not _lasts(amount, left[name]):
                 unit, there = plan.stock[name].unit, max(left[name], 0.0)
                 return f"of '{name}' {there:g} {unit} are left and experiment {record.number} takes {amount:g} {unit}"
@@ -315,7 +326,7 @@ def _left(plan: Plan, state: CampaignState) -> dict[str, float]:
     left = {name: amount.value for name, amount in plan.stock.items()}
     for record in state.experiments.values() if left else ():
         if record.started is not None:
-            for name, amount in plan.needs(record.candidate).items():
+            for name, amount in plan.needs(record.candidate, record.source).items():
                 left[name] -= amount
     return left
 
@@ -328,7 +339,7 @@ def _supplied(plan: Plan, state: CampaignState, proposed: list[ExperimentRecord]
     """Return the experiments, from the first, for which the consumables last."""
     left, found = _left(plan, state), []
     for record in proposed:
-        needs = plan.needs(record.candidate) if left else {}
+        needs = plan.needs(record.candidate, record.source) if left else {}
         if not all(_lasts(amount, left[name]) for name, amount in needs.items()):
             break
         for name, amount in needs.items():
@@ -344,17 +355,21 @@ def target_reached(plan: Plan, state: CampaignState) -> str | None:
     """
     if not plan.targets:
         return None
-    for record in state.in_state("done"):
-        outcomes = record.outcomes
+    for record in state.counting(plan.others):
+        outcomes = judged(plan.objectives, record.outcomes)
         if not all(c in outcomes and b.holds(outcomes[c].value) for c, b in plan.outcome_constraints.items()):
             continue
         passed = []
         for name, target in plan.targets.items():
             if name not in outcomes:
                 break
-            unit = plan.objectives[name].unit
+            unit = judged_by(plan.objectives)[name].unit
             value = convert(outcomes[name].value, unit, target.unit)
-            margin = convert_difference(outcomes[name].uncertainty or 0.0, unit, target.unit)
+            least = least_desirability(plan.objectives, outcomes)
+            doubt = outcomes[name].uncertainty or 0.0
+            if name == DESIRABILITY and least is not None:
+                doubt = outcomes[name].value - least
+            margin = convert_difference(doubt, unit, target.unit)
             if not target.holds(value, margin):
                 break
             passed.append(f"{name} {target}")
@@ -365,17 +380,26 @@ def target_reached(plan: Plan, state: CampaignState) -> str | None:
 
 
 def best(plan: Plan, state: CampaignState) -> ExperimentRecord | None:
-    """Return the best feasible experiment by the first objective, or None."""
-    done = state.in_state("done")
-    name, objective = next(iter(plan.objectives.items()))
-    index = best_of((name, objective), plan.outcome_constraints, [e.outcomes for e in done])
+    """Return the best feasible experiment of the target source by the first objective or the joint desirability, or None."""
+    done = state.counting(plan.others)
+    index = best_result(plan.objectives, plan.outcome_constraints, [e.outcomes for e in done])
     return None if index is None else done[index]
 
 
 def pareto(
-    objectives: Mapping[str, Objective], constraints: Mapping[str, OutcomeConstraint], state: CampaignState
+    objectives: Mapping[str, Objective],
+    constraints: Mapping[str, OutcomeConstraint],
+    state: CampaignState,
+    others: Collection[str] = (),
 ) -> tuple[ExperimentRecord, ...]:
-    """Return the feasible experiments that no other one beats in all objectives, the best in the first objective first."""
-    done = state.in_state("done")
+    """Return the feasible experiments that no other one beats in all objectives, the best in the first objective first.
+
+    Args:
+        objectives: name → objective.
+        constraints: outcome → bounds.
+        state: of the campaign.
+        others: sources whose results do not count.
+    """
+    done = state.counting(others)
     results = [e.outcomes for e in done]
     return tuple(done[i] for i in best_first(objectives, results, pareto_set(objectives, constraints, results)))

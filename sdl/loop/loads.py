@@ -56,12 +56,14 @@ def loads(plan: Plan, state: CampaignState, now: float, live: Collection[int]) -
         live: experiments that this process carries out.
     """
     found: list[Load | WakeAt] = []
-    for step in plan.steps:
+    for step in plan.every_step:
         if step.together is None:
             continue
         here: dict[str, list[ExperimentRecord]] = {}
         coming: set[str] = set()
         for record in state.in_state("running"):
+            if plan.others and all(s is not step for s in plan.steps_of(record.source)):
+                continue  # experiments of different sources share no command
             at = _position(plan, record)
             if at is None or at[0] > step.index or (record.rejected is not None and not at[1]):
                 continue
@@ -88,11 +90,22 @@ def loads(plan: Plan, state: CampaignState, now: float, live: Collection[int]) -
     return found
 
 
+def in_groups(plan: Plan, wanted: int, left: int) -> int:
+    """Return how many experiments to ask of the planner, so that whole groups begin together and can share their loads.
+
+    Args:
+        plan: the campaign.
+        wanted: how many could be begun now.
+        left: how many the budget still allows; the last group may be smaller.
+    """
+    return wanted if wanted >= left else wanted - wanted % plan.group_size
+
+
 def _position(plan: Plan, record: ExperimentRecord) -> tuple[int, bool] | None:
     """Return the step that an experiment is at, and whether its command is under way; None where it is past all or failed."""
     if record.failing is not None or record.is_blocked:
         return None
-    for step in plan.steps:
+    for step in plan.steps_of(record.source):
         command, decided = record.commands.get(step.index), record.decided.get(step.index)
         if decided == "skip":
             continue

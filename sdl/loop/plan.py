@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from sdl.loop.policy import Approval, IfFails
 from sdl.objective import Estimate
+from sdl.space import Candidate
 from sdl.units import convert, convert_difference
 
 if TYPE_CHECKING:
+    from sdl.campaign import StopGain
     from sdl.driver import ActionSpec, FieldSpec
     from sdl.objective import Objective, OutcomeConstraint, Target
-    from sdl.space import Candidate, Value
+    from sdl.space import Cost, Value
     from sdl.units import Quantity
 
 
@@ -125,11 +127,24 @@ class StepPlan:
 
 
 @dataclass(frozen=True)
+class Route:
+    """How a further source carries experiments out.
+
+    Attributes:
+        steps: its protocol; the indices of all sources' steps are distinct.
+        on_failure: steps that follow where an experiment failed.
+    """
+
+    steps: tuple[StepPlan, ...]
+    on_failure: tuple[StepPlan, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """What `decide` needs to know of a campaign.
 
     Attributes:
-        source: the name of the source that carries experiments out.
+        source: the name of the source whose results count, which is the only one in most campaigns.
         steps: its protocol.
         concurrency: how many experiments may run at once.
         budget: how many experiments may be started.
@@ -140,6 +155,12 @@ class Plan:
         pool_size: how many candidates there are, or None where there is no pool.
         on_failure: steps that follow where an experiment failed; their indices go on after those of `steps`.
         stock: consumable → what there is of it when the campaign begins.
+        gain: the campaign is over when it is unlikely that more than this is still to be gained; or None.
+        others: further sources → how they carry experiments out.
+        costs: source → what an experiment on it costs, all in one unit; empty where no cost is stated.
+        cost_limit: what all experiments together may cost, or None.
+        group_size: experiments are asked of the planner in multiples of this (`group.capacity`), as far as the budget goes.
+        was: parameter → its value in experiments from before there was that parameter.
     """
 
     source: str
@@ -153,16 +174,69 @@ class Plan:
     pool_size: int | None = None
     on_failure: tuple[StepPlan, ...] = ()
     stock: Mapping[str, Quantity] = field(default_factory=dict)
+    gain: StopGain | None = None
+    others: Mapping[str, Route] = field(default_factory=dict)
+    costs: Mapping[str, Cost] = field(default_factory=dict)
+    cost_limit: float | None = None
+    group_size: int = 1
+    was: Mapping[str, Value] = field(default_factory=dict)
 
     def step(self, index: int) -> StepPlan:
-        """Return a step by its index, those after a failure included."""
-        return (*self.steps, *self.on_failure)[index]
+        """Return a step of any source by its index, those after a failure included."""
+        routes = [Route(self.steps, self.on_failure), *self.others.values()]
+        return tuple(step for route in routes for step in (*route.steps, *route.on_failure))[index]
 
-    def needs(self, candidate: Candidate) -> dict[str, float]:
+    def begins(self, index: int) -> bool:
+        """Tell whether a step is the first of its source's protocol, which makes the sample."""
+        return self.number_of(index) == 1
+
+    def number_of(self, index: int) -> int:
+        """Return the number of a step within its own source, from 1, for people."""
+        starts = [route.steps[0].index for route in self.others.values() if route.steps]
+        return index + 1 - max((start for start in starts if start <= index), default=0)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All sources, the one whose results count first."""
+        return (self.source, *self.others)
+
+    @property
+    def every_step(self) -> tuple[StepPlan, ...]:
+        """The steps of all sources' protocols, without those after a failure."""
+        return (*self.steps, *(step for route in self.others.values() for step in route.steps))
+
+    def source_of(self, source: str) -> str:
+        """Return the source that carries an experiment out: the one named, or the target's where that is none of them."""
+        return source if source in self.others else self.source
+
+    def steps_of(self, source: str) -> tuple[StepPlan, ...]:
+        """Return the protocol of an experiment by its source."""
+        return self.others[source].steps if source in self.others else self.steps
+
+    def on_failure_of(self, source: str) -> tuple[StepPlan, ...]:
+        """Return the steps that follow where an experiment failed, by its source."""
+        return self.others[source].on_failure if source in self.others else self.on_failure
+
+    @property
+    def cost_unit(self) -> str:
+        """The unit of all costs."""
+        return next((cost.unit for cost in self.costs.values()), "dimensionless")
+
+    def cost_of(self, candidate: Candidate, source: str) -> float | None:
+        """Return what an experiment costs, in the unit of the costs, or None where no cost is stated.
+
+        Raises:
+            SpaceError: it is no finite number above 0 there.
+        """
+        cost = self.costs.get(self.source_of(source))
+        return None if cost is None else cost.of(Candidate({**self.was, **candidate}))
+
+    def needs(self, candidate: Candidate, source: str = "") -> dict[str, float]:
         """Return consumable → what an experiment uses up of it, in the unit of the stock."""
         total: dict[str, float] = {}
-        for step in self.steps:
-            for name, (amount, unit) in step.action.amounts(step.values(candidate)).items():
+        had = {**self.was, **candidate}
+        for step in self.steps_of(source):
+            for name, (amount, unit) in step.action.amounts(step.values(had)).items():
                 total[name] = total.get(name, 0.0) + convert(amount, unit, self.stock[name].unit)
         return total
 
@@ -171,6 +245,6 @@ class Plan:
         """Every outcome that the steps give."""
         return tuple(g.outcome for s in self.steps for g in s.gives)
 
-    def seconds(self, candidate: Candidate) -> float:
+    def seconds(self, candidate: Candidate, source: str = "") -> float:
         """Return the expected duration of an experiment in seconds, without waiting for instruments."""
-        return sum(s.action.seconds(s.values(candidate)) for s in self.steps)
+        return sum(s.action.seconds(s.values(candidate)) for s in self.steps_of(source))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,8 @@ from sdl.ledger import (
     CommandIntended,
     CommandLate,
     CommandSettled,
+    ConstraintAdded,
+    ConstraintLifted,
     EpochRaised,
     ExperimentFailing,
     ExperimentFinished,
@@ -29,10 +31,12 @@ from sdl.ledger import (
     RoundProposed,
     SampleCleared,
     StepSkipped,
+    VersionRecorded,
 )
 from sdl.objective import Estimate
 from sdl.planners import History, RoundRecord, Trial
 from sdl.space import Candidate
+from sdl.units import DIMENSIONLESS, convert
 
 if TYPE_CHECKING:
     from sdl.ledger import Row
@@ -71,7 +75,7 @@ class ExperimentRecord:
         round: the round that proposed it; 0 for a person.
         candidate: its point.
         state: how far it is.
-        source: which source carries it out, once started.
+        source: which source carries it out; before the start it may be none of the campaign's, which means the target.
         sample: id of its sample, once started.
         commands: step → the last command of the step.
         outcomes: outcome → its valid estimate.
@@ -88,6 +92,8 @@ class ExperimentRecord:
         approved: steps that a person approved.
         rejected: why a person gave it up, while it still runs; or None.
         retracted: outcomes that no longer count.
+        cost: what it costs, once started, or None where no cost is stated.
+        cost_unit: unit of that.
     """
 
     number: int
@@ -112,6 +118,8 @@ class ExperimentRecord:
     approved: frozenset[int] = frozenset()
     rejected: str | None = None
     retracted: frozenset[str] = frozenset()
+    cost: float | None = None
+    cost_unit: str = DIMENSIONLESS
 
     @property
     def has_begun(self) -> bool:
@@ -134,11 +142,17 @@ class ExperimentRecord:
 
 @dataclass(frozen=True)
 class RoundState:
-    """A round of the planner: opened, and answered unless `proposed` is None."""
+    """A round of the planner: opened, answered unless `proposed` is None; `is_void` where the campaign changed before that."""
 
     opened: RoundOpened
     seq: int
     proposed: RoundProposed | None = None
+    is_void: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the planner's answer is still to come."""
+        return self.proposed is None and not self.is_void
 
 
 class CampaignState:
@@ -156,6 +170,8 @@ class CampaignState:
         self.requests: dict[int, RequestSettled] = {}
         self.late: dict[str, CommandLate] = {}
         """Command id → the row that says that it was late."""
+        self.constraints: dict[str, ConstraintAdded] = {}
+        """Constraints that people added and that are in force, by their text, in the order in which they were added."""
         self.approved: set[int] = set()
         """Steps that a person approved in any experiment."""
         self.standing: Literal["running", "paused", "waiting"] = "running"
@@ -164,6 +180,9 @@ class CampaignState:
         self.last_moment: str | None = None
         self.news = 0
         """How many experiments came to an end since the last round was opened."""
+        self.turned = 0
+        """The row that last changed what earlier rounds were asked, or knew: a new version, a constraint lifted, an observation
+        retracted or corrected."""
         self._by_command: dict[str, list[tuple[int, int]]] = {}
         self._now = ""
         for row in rows:
@@ -185,7 +204,8 @@ class CampaignState:
                 self.rounds[-1] = replace(self.rounds[-1], proposed=event)
                 for index, values in enumerate(event.candidates):
                     number = event.first + index
-                    self.experiments[number] = ExperimentRecord(number, event.round, Candidate(values))
+                    source = event.sources[index] if event.sources else "default"
+                    self.experiments[number] = ExperimentRecord(number, event.round, Candidate(values), source=source)
             case CandidatesAdded() as event:
                 for index, values in enumerate(event.candidates):
                     number = event.first + index
@@ -198,7 +218,13 @@ class CampaignState:
                     self._change(event.experiment, rejected=said)
             case ExperimentStarted() as event:
                 self._change(
-                    event.experiment, state="running", source=event.source, sample=event.sample, started=row.at
+                    event.experiment,
+                    state="running",
+                    source=event.source,
+                    sample=event.sample,
+                    started=row.at,
+                    cost=event.cost,
+                    cost_unit=event.cost_unit,
                 )
             case ExperimentFailing() as event:
                 self._change(event.experiment, failing=event.reason, ends=event.ends)
@@ -235,6 +261,8 @@ class CampaignState:
                 else:
                     outcomes[event.outcome] = Estimate(event.value, event.uncertainty)
                 self._change(event.experiment, outcomes=outcomes, retracted=retracted)
+                if event.status == "retracted" or event.supersedes is not None:
+                    self.turned = row.seq
             case StepSkipped() as event:
                 self._decide(event.experiment, event.step, "skip")
             case SampleCleared() as event:
@@ -257,8 +285,20 @@ class CampaignState:
                 self.standing = "running"
             case CampaignEnded() as event:
                 self.ended = event
+            case ConstraintAdded() as event:
+                self.constraints[event.constraint] = event
+            case ConstraintLifted() as event:
+                self.constraints.pop(event.constraint, None)
+                self.turned = row.seq
+            case VersionRecorded() as event if event.version > 1:
+                # What was asked of the planner is no question of the new version: it is asked anew, in a round of its own.
+                if self.rounds and self.rounds[-1].is_open:
+                    self.rounds[-1] = replace(self.rounds[-1], is_void=True)
+                self.approved.clear()  # the same number may be another step now
+                self.turned = row.seq
+                self.news += 1
             case _:
-                pass  # versions and creation do not bear on what to do next
+                pass  # creation does not bear on what to do next
 
     def _change(self, number: int, **values: Any) -> None:  # noqa: ANN401  fields of the record
         self.experiments[number] = replace(self.experiments[number], touched=self._now, **values)
@@ -314,6 +354,19 @@ class CampaignState:
     def started(self) -> int:
         """How many experiments were started, whatever became of them."""
         return sum(e.started is not None for e in self.experiments.values())
+
+    def spent(self, unit: str) -> float:
+        """Return what all experiments that were started cost, whatever became of them, in a unit."""
+        known = [(e.cost, e.cost_unit) for _, e in sorted(self.experiments.items())]
+        return sum(convert(cost, own, unit) for cost, own in known if cost is not None)
+
+    def counting(self, others: Collection[str] = ()) -> list[ExperimentRecord]:
+        """Return the experiments that are done and whose results count as results, in order of number.
+
+        Args:
+            others: sources whose results only help to find the best, such as a simulation.
+        """
+        return [e for e in self.in_state("done") if e.source not in others]
 
     def members(self, command: str) -> list[int]:
         """Return the experiments that share a command, in the order of its samples; mostly one.
@@ -376,11 +429,13 @@ class CampaignState:
                 r.opened.seed,
                 tuple(Candidate(c) for c in r.proposed.candidates),
                 r.proposed.diagnostics,
+                tuple(r.proposed.sources),
             )
             for r in self.rounds
             if r.proposed is not None
         )
-        return History(tuple(trials), rounds)
+        unit = next((e.cost_unit for _, e in sorted(self.experiments.items()) if e.cost is not None), DIMENSIONLESS)
+        return History(tuple(trials), rounds, self.spent(unit), unit)
 
 
 def _counted(attempts: Mapping[int, int], step: int) -> dict[int, int]:

@@ -1,5 +1,17 @@
 """What is wanted: objectives, outcome constraints, targets, and the comparison of results."""
 
+from sdl.objective.desirability import (
+    DESIRABILITY,
+    Desirability,
+    describe_desirability,
+    desirability_of,
+    geometric_mean,
+    is_joint,
+    is_several,
+    joint_desirability,
+    least_desirability,
+    parts_of,
+)
 from sdl.objective.objectives import (
     Estimate,
     Objective,
@@ -7,6 +19,9 @@ from sdl.objective.objectives import (
     OutcomeSettings,
     Target,
     best_of,
+    best_result,
+    judged,
+    judged_by,
 )
 from sdl.objective.pareto import (
     MOST_FOR_HYPERVOLUME,
@@ -18,7 +33,9 @@ from sdl.objective.pareto import (
 )
 
 __all__ = [
+    "DESIRABILITY",
     "MOST_FOR_HYPERVOLUME",
+    "Desirability",
     "Estimate",
     "Objective",
     "OutcomeConstraint",
@@ -26,8 +43,19 @@ __all__ = [
     "Target",
     "best_first",
     "best_of",
+    "best_result",
+    "describe_desirability",
+    "desirability_of",
+    "geometric_mean",
     "hypervolume",
+    "is_joint",
+    "is_several",
+    "joint_desirability",
+    "judged",
+    "judged_by",
+    "least_desirability",
     "merits_of",
     "pareto_set",
+    "parts_of",
     "reference_point",
 ]

@@ -10,6 +10,13 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from sdl.errors import UnitError
+from sdl.objective.desirability import (
+    DESIRABILITY,
+    Desirability,
+    in_units,
+    is_joint,
+    joint_desirability,
+)
 from sdl.space.parameters import Quantified, in_unit
 from sdl.units import DIMENSIONLESS, canonical_unit
 
@@ -62,6 +69,7 @@ class Objective(OutcomeSettings):
         value: the number to be matched, in `unit`; only for `match`.
         reference: with several objectives, the worst value that is still of interest, in `unit`; for `match`, the farthest
             one. What is worse counts as no gain; None for what follows from the results.
+        desirability: how good values are, from 0 to 1, where all objectives are joined as one; or None.
     """
 
     goal: Literal["maximize", "minimize", "match"]
@@ -72,7 +80,20 @@ class Objective(OutcomeSettings):
         "worse counts as no gain [default: follows from the results]",
     )
 
+    desirability: Desirability | None = Field(
+        default=None,
+        description="how good values are, from 0 to 1: where all objectives have one, their weighted geometric mean is maximised",
+    )
+
     _value = field_validator("value", "reference", mode="before")(_in_unit)
+
+    @field_validator("desirability", mode="before")
+    @classmethod
+    def _desirability_in_unit(cls, given: object, info: ValidationInfo) -> object:
+        try:
+            return in_units(given, info.data.get("unit"))
+        except UnitError as error:
+            raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -80,6 +101,8 @@ class Objective(OutcomeSettings):
             raise ValueError("'value' goes with goal: match, and only with it")
         if self.value is not None and self.reference == self.value:
             raise ValueError(f"'reference' is the value to be matched, {self.value:g}: then nothing could be gained")
+        if self.desirability is not None and (wrong := self.desirability.misfit(self.goal)):
+            raise ValueError(wrong)
         return self
 
     def merit(self, value: float) -> float:
@@ -126,6 +149,27 @@ class OutcomeConstraint(_Bounded):
 
 class Target(_Bounded):
     """When an objective is good enough to stop; bounds in the objective's unit unless another is stated."""
+
+
+def judged_by(objectives: Mapping[str, Objective]) -> Mapping[str, Objective]:
+    """Return what results are compared by: the objectives, or their joint desirability alone."""
+    return {DESIRABILITY: Objective(goal="maximize")} if is_joint(objectives) else objectives
+
+
+def judged(objectives: Mapping[str, Objective], outcomes: Mapping[str, Estimate]) -> Mapping[str, Estimate]:
+    """Return a result's outcomes, the joint desirability (without an uncertainty) before them where objectives are joined."""
+    joint = joint_desirability(objectives, outcomes)
+    return outcomes if joint is None else {DESIRABILITY: Estimate(joint), **outcomes}
+
+
+def best_result(
+    objectives: Mapping[str, Objective],
+    constraints: Mapping[str, OutcomeConstraint],
+    results: Sequence[Mapping[str, Estimate]],
+) -> int | None:
+    """Return the index of the best feasible result by the joint desirability, else by the first objective; see `best_of`."""
+    first = next(iter(judged_by(objectives).items()))
+    return best_of(first, constraints, [judged(objectives, outcomes) for outcomes in results])
 
 
 def best_of(

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from sdl.planners.base import (
     Capabilities,
+    Group,
     History,
     Planner,
     PlannerSettings,
     Problem,
     Proposal,
     RoundRecord,
+    Source,
     Trial,
     round_seed,
 )
@@ -25,12 +27,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Capabilities",
+    "Group",
     "History",
     "Planner",
     "PlannerSettings",
     "Problem",
     "Proposal",
     "RoundRecord",
+    "Source",
     "Trial",
     "get_planner",
     "leave_one_out",

@@ -42,8 +42,10 @@ def grid(space: Space, levels: int) -> Array:
     if space.pool is not None:
         raise SpaceError("a fixed list of candidates has no grid; use maximin or d_optimal")
     axes = []
-    for parameter in space.parameters.values():
-        if parameter.type == "categorical":
+    for column, parameter in enumerate(space.parameters.values()):
+        if column in space.frozen_codes:
+            axes.append(np.array([space.frozen_codes[column]]))
+        elif parameter.type == "categorical":
             axes.append(np.arange(len(parameter.values), dtype=np.float64))
         elif parameter.type == "continuous":
             axes.append(parameter.from_unit(np.linspace(0.0, 1.0, levels)))

@@ -33,7 +33,9 @@ class DesignPlanner:
 
     name: ClassVar[str] = "design"
     settings_model: ClassVar[type[PlannerSettings]] = DesignSettings
-    capabilities: ClassVar[Capabilities] = Capabilities(expressions=True, counts=True, objectives=ANY_NUMBER)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        expressions=True, counts=True, objectives=ANY_NUMBER, desirability=True
+    )
 
     def propose(self, problem: Problem, history: History, n: int, seed: int) -> Proposal:
         """Propose the next n points that nothing has taken; the round's seed is not used, the design is the campaign's.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sdl.planners.base import Capabilities, History, PlannerSettings, Problem, Proposal
-from sdl.planners.design import design_points
+from sdl.planners.grouping import drawn
 from sdl.planners.points import known_codes, to_candidates
 
 ANY_NUMBER = 1_000_000
@@ -21,7 +21,9 @@ class RandomPlanner:
 
     name: ClassVar[str] = "random"
     settings_model: ClassVar[type[PlannerSettings]] = RandomSettings
-    capabilities: ClassVar[Capabilities] = Capabilities(expressions=True, counts=True, objectives=ANY_NUMBER)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        expressions=True, counts=True, objectives=ANY_NUMBER, groups=True, desirability=True
+    )
 
     def propose(self, problem: Problem, history: History, n: int, seed: int) -> Proposal:
         """Propose n candidates drawn from the round's seed; fewer where a pool or a finite space is used up.
@@ -31,13 +33,14 @@ class RandomPlanner:
         """
         space = problem.space
         taken, notes = known_codes(space, history)
-        codes = design_points(space, "random", seed, 0, n, taken)
+        codes, grouped = drawn(problem, "random", 0, n, taken, seed)
         return Proposal(
             tuple(to_candidates(space, codes)),
             {
                 "planner": self.name,
                 "candidates": [{"origin": "random"} for _ in codes],
                 "fallbacks": [*notes, *used_up(len(codes), n)],
+                **grouped,
             },
         )
 

@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from sdl.errors import PlannerError, listed, near_miss
+from sdl.objective import is_joint
 from sdl.planners.adapters import AxPlanner, BaybePlanner, OptunaPlanner
 from sdl.planners.base import Capabilities, Particular, Planner, PlannerSettings
 from sdl.planners.bayes import BayesPlanner
@@ -80,6 +81,8 @@ def refusals(
     objectives: Mapping[str, Objective],
     outcome_constraints: Mapping[str, OutcomeConstraint],
     concurrency: int = 1,
+    *,
+    gain: bool = False,
 ) -> list[str]:
     """Say in plain words everything that a campaign asks and the planner cannot do; empty where it can do it all.
 
@@ -89,6 +92,7 @@ def refusals(
         objectives: name → objective.
         outcome_constraints: outcome → bounds.
         concurrency: how many experiments may run at a time.
+        gain: whether it is to say how probable it is that more is still to be gained.
     """
     able = planner.capabilities
     said = []
@@ -102,7 +106,12 @@ def refusals(
     strange = [(what, found) for found, is_able, what in kinds if found and not is_able and space.pool is None]
     for what, found in strange:
         said.append(f"planner '{planner.name}' cannot keep {what} ({'; '.join(str(c) for c in found)})")
-    if len(objectives) > able.objectives:
+    if is_joint(objectives) and not able.desirability:
+        said.append(
+            f"planner '{planner.name}' does not seek a joint desirability ({listed(objectives)}); "
+            "leave 'desirability' out, or choose 'bayes'"
+        )
+    elif len(objectives) > able.objectives:
         most = "one objective" if able.objectives == 1 else f"{able.objectives} objectives"
         said.append(
             f"planner '{planner.name}' handles at most {most}, the campaign has {len(objectives)}: {listed(objectives)}"
@@ -122,6 +131,11 @@ def refusals(
         said.append(
             f"planner '{planner.name}' does not take experiments under way into account, "
             f"so it cannot run {concurrency} at a time; set concurrency: 1"
+        )
+    if gain and not able.gain:
+        said.append(
+            f"planner '{planner.name}' states no probability that more is still to be gained, so 'stop.gain' cannot be decided; "
+            "leave it out, or choose 'bayes'"
         )
     if (
         isinstance(planner, Particular) and not strange

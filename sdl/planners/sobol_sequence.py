@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sdl.planners.base import Capabilities, History, PlannerSettings, Problem, Proposal
-from sdl.planners.design import design_points
+from sdl.planners.grouping import drawn
 from sdl.planners.points import known_codes, to_candidates
 from sdl.planners.random_search import ANY_NUMBER, used_up
 
@@ -19,7 +19,9 @@ class SobolPlanner:
 
     name: ClassVar[str] = "sobol"
     settings_model: ClassVar[type[PlannerSettings]] = SobolSettings
-    capabilities: ClassVar[Capabilities] = Capabilities(expressions=True, counts=True, objectives=ANY_NUMBER)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        expressions=True, counts=True, objectives=ANY_NUMBER, groups=True, desirability=True
+    )
 
     def propose(self, problem: Problem, history: History, n: int, seed: int) -> Proposal:
         """Propose n candidates; the round's seed is not used, the sequence belongs to the campaign.
@@ -31,12 +33,13 @@ class SobolPlanner:
         space = problem.space
         start = sum(len(r.candidates) for r in history.rounds)
         taken, notes = known_codes(space, history)
-        codes = design_points(space, "sobol", problem.seed, start, n, taken)
+        codes, grouped = drawn(problem, "sobol", start, n, taken)
         return Proposal(
             tuple(to_candidates(space, codes)),
             {
                 "planner": self.name,
                 "candidates": [{"origin": "sobol", "index": start + i} for i in range(len(codes))],
                 "fallbacks": [*notes, *used_up(len(codes), n)],
+                **grouped,
             },
         )

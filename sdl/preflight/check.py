@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sdl.campaign import Draft, Reference, load
-from sdl.errors import FileProblems, PlannerError, listed, near_miss
+from sdl.campaign import Draft, load
+from sdl.errors import FileProblems, PlannerError
 from sdl.loop import Plan
 from sdl.planners import PlannerSettings, Problem
 from sdl.planners.base import Checking
 from sdl.planners.registry import get_planner, refusals
 from sdl.preflight.checked import Checked
+from sdl.preflight.groups import check_group, check_tolerances, group_of
 from sdl.preflight.instruments import check_lab
 from sdl.preflight.known import known_trials
-from sdl.preflight.steps import check_steps
+from sdl.preflight.physics import check_physics, physics_of
+from sdl.preflight.sources import check_outcomes, check_planner, check_sources, routes_of, sources_of
+from sdl.preflight.transfer import as_recorded, check_transfer, source_tasks
 
 if TYPE_CHECKING:
     from sdl.planners import Planner
@@ -28,6 +31,7 @@ def check(
     seed: int | None = None,
     simulate: bool = False,
     world_seed: int | None = None,
+    home: Path | None = None,
 ) -> Checked:
     """Read a campaign file and check it against its lab and planner.
 
@@ -38,20 +42,31 @@ def check(
         seed: takes the place of `seed:`.
         simulate: take simulators in the place of real instruments, and virtual time.
         world_seed: takes the place of the lab's `world.seed` (benchmarks).
+        home: folder of the ledger in which the campaign may stand already: it goes on with the data of earlier campaigns that it
+            began with; None to fetch them anew.
 
     Raises:
         FileProblems: everything that is wrong, at once.
         InputError: an override leads nowhere.
+        LedgerError: the ledger cannot be read.
     """
-    return check_draft(load(path, overrides=overrides, name=name, seed=seed), simulate=simulate, world_seed=world_seed)
+    draft = load(path, overrides=overrides, name=name, seed=seed)
+    if home is not None:
+        as_recorded(draft, home)
+    return check_draft(draft, simulate=simulate, world_seed=world_seed)
 
 
 def check_draft(draft: Draft, *, simulate: bool = False, world_seed: int | None = None) -> Checked:
     """Check what was read of a campaign; see `check`."""
     lab = check_lab(draft, simulate=simulate, world_seed=world_seed)
     planner, settings = _planner(draft)
-    steps = {name: check_steps(draft, protocol, lab) for name, protocol in draft.sources.items()}
-    _outcomes(draft)
+    steps = check_sources(draft, lab)
+    check_outcomes(draft)
+    models, physics = physics_of(draft)
+    check_physics(draft, planner, models)
+    transfer = source_tasks(draft)
+    check_transfer(draft, planner)
+    check_planner(draft, planner)
     if planner is not None and draft.space is not None:
         wanted = refusals(
             planner,
@@ -59,13 +74,16 @@ def check_draft(draft: Draft, *, simulate: bool = False, world_seed: int | None 
             {k: v for k, v in draft.objectives.items() if v is not None},
             {k: v for k, v in draft.outcome_constraints.items() if v is not None},
             draft.concurrency,
+            gain=draft.stop is not None and draft.stop.gain is not None,
         )
         for reason in wanted:
             draft.reader().wrong(("planner", "type"), reason)
+    check_tolerances(draft, planner)
+    check_group(draft, planner, [step for protocol, _ in steps.values() for step in protocol])
     campaign = draft.finished()
-    if lab is None or planner is None or settings is None or len(steps) != 1:
+    if lab is None or planner is None or settings is None or not steps:
         raise FileProblems(draft.problems)
-    source, (protocol, failing) = next(iter(steps.items()))
+    source, (protocol, failing) = next(iter(steps.items()))  # the target stands first
     space = campaign.space
     plan = Plan(
         source=source,
@@ -79,6 +97,12 @@ def check_draft(draft: Draft, *, simulate: bool = False, world_seed: int | None 
         pool_size=None if space.pool is None else len(space.pool),
         on_failure=failing,
         stock=lab.consumables,
+        gain=campaign.stop.gain,
+        others=routes_of(steps),
+        costs=campaign.costs,
+        cost_limit=campaign.stop.cost,
+        group_size=1 if campaign.group is None else campaign.group.capacity,
+        was=draft.was,
     )
     problem = Problem(
         space=space,
@@ -88,6 +112,15 @@ def check_draft(draft: Draft, *, simulate: bool = False, world_seed: int | None 
         seed=campaign.seed,
         budget=campaign.stop.experiments,
         known=known_trials(draft),
+        gain=None if campaign.stop.gain is None else campaign.stop.gain.more_than,
+        sources=sources_of(draft),
+        cost_limit=campaign.stop.cost,
+        group=group_of(draft),
+        tolerances=draft.tolerances,
+        was=draft.was,
+        models=models,
+        physics=physics,
+        transfer=transfer,
     )
     if isinstance(planner, Checking):
         for key, said in planner.misfits(problem):
@@ -108,37 +141,3 @@ def _planner(draft: Draft) -> tuple[Planner | None, PlannerSettings | None]:
         reader.wrong((*spec.where, "type"), str(error))
         return None, None
     return planner, reader.model(planner.settings_model, spec.where, dict(spec.settings) or {})
-
-
-def _outcomes(draft: Draft) -> None:
-    """Every wanted outcome is given by exactly one step, and every parameter is used by one."""
-    reader = draft.reader()
-    given: dict[str, tuple[Any, ...]] = {}
-    used: set[str] = set()
-    for steps in (*draft.sources.values(), draft.on_failure):
-        for step in steps:
-            used |= {a.parameter for a in step.arguments.values() if isinstance(a, Reference)}
-            for outcome in step.gives:
-                where = (*step.where, "gives", outcome)
-                if outcome in given:
-                    reader.wrong(where, f"the outcome '{outcome}' is given twice")
-                given[outcome] = where
-    for name, where in given.items():
-        if name not in draft.objectives and name not in draft.outcome_constraints:
-            wanted_names = [*draft.objectives, *draft.outcome_constraints]
-            reader.wrong(
-                where, f"'{name}' is neither an objective nor an outcome constraint{near_miss(name, wanted_names)}"
-            )
-    if not draft.is_protocol_complete:
-        return  # what a step that could not be read uses and gives is not known
-    for section, wanted in (("objectives", draft.objectives), ("outcome_constraints", draft.outcome_constraints)):
-        for name in wanted:
-            if name not in given:
-                reader.wrong((section, name), f"no step gives '{name}'; steps give {listed(given)}")
-    if any(step.unreadable for steps in draft.sources.values() for step in steps):
-        return  # a misspelt $name would be named twice, once as if its parameter were not used
-    for name in draft.parameters:
-        if name not in used:
-            reader.wrong(
-                ("space", "parameters", name), f"no step uses the parameter '{name}' (as ${name} under 'with')"
-            )

@@ -12,7 +12,11 @@ from sdl.ledger.queries import table_of
 from sdl.planners import Problem
 from sdl.planners.registry import get_planner
 from sdl.preflight.check import check_draft
+from sdl.preflight.groups import group_of
 from sdl.preflight.known import known_trials
+from sdl.preflight.physics import physics_of
+from sdl.preflight.sources import sources_of
+from sdl.preflight.transfer import source_tasks
 
 if TYPE_CHECKING:
     from sdl.ledger import Ledger
@@ -78,7 +82,14 @@ def recorded_problem(ledger: Ledger, name: str, version: int | None = None) -> t
         LedgerError: the recorded campaign can no longer be read.
         PlannerError: the planner is not installed any more.
     """
-    draft = recorded_draft(ledger, name, version)
+    with tempfile.TemporaryDirectory(prefix="sdl-") as folder:
+        draft = _draft(ledger, name, version, Path(folder))
+        before = len(draft.problems)
+        models, physics = physics_of(draft)
+        transfer = source_tasks(draft)
+        if len(draft.problems) > before:
+            said = "; ".join(p.message for p in draft.problems[before:])
+            raise LedgerError(f"campaign '{name}': what it takes as help can no longer be read: {said}")
     if draft.space is None or draft.planner is None or draft.stop is None:
         raise LedgerError(f"campaign '{name}' was recorded by a version whose grammar this one does not read")
     planner = get_planner(draft.planner.type)
@@ -93,5 +104,14 @@ def recorded_problem(ledger: Ledger, name: str, version: int | None = None) -> t
         seed=draft.seed,
         budget=draft.stop.experiments,
         known=known_trials(draft),
+        gain=None if draft.stop.gain is None else draft.stop.gain.more_than,
+        sources=sources_of(draft),
+        cost_limit=draft.stop.cost,
+        group=group_of(draft),
+        tolerances=draft.tolerances,
+        was=draft.was,
+        models=models,
+        physics=physics,
+        transfer=transfer,
     )
     return draft.planner.type, problem

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from sdl import __version__
 from sdl.analysis import analysis_names
+from sdl.campaign.gain import GainSpec
+from sdl.campaign.group import GroupSpec
 from sdl.campaign.model import ClockSpec, PlaceSpec
+from sdl.campaign.physics import PhysicsSpec
 from sdl.campaign.policy import MOST_RETRIES
 from sdl.campaign.space import CONSTRAINTS, PARAMETERS
+from sdl.campaign.transfer import TransferSpec
 from sdl.driver import driver_names, get_driver
 from sdl.errors import DriverError
-from sdl.objective import Objective, OutcomeConstraint, Target
+from sdl.objective import DESIRABILITY, Objective, OutcomeConstraint, Target
 from sdl.planners.registry import get_planner, planner_names
 
 if TYPE_CHECKING:
@@ -43,6 +47,8 @@ def campaign_schema() -> Json:
     """Return the JSON Schema (draft 2020-12) of a campaign file."""
     definitions = _Definitions()
     parameters = [definitions.of(model, f"parameter.{kind}") for kind, model in PARAMETERS.items()]
+    for kind in PARAMETERS:
+        definitions.all[f"parameter.{kind}"]["properties"] |= _CHANGING
     constraints = [definitions.of(model, f"constraint.{kind}") for kind, model in CONSTRAINTS.items()]
     planners = [
         definitions.of(get_planner(name).settings_model, f"planner.{name}", {"type": {"const": name}})
@@ -119,6 +125,12 @@ def campaign_schema() -> Json:
                 },
                 ["table"],
             ),
+            "transfer": {
+                "type": "array",
+                "description": "earlier campaigns over the same or an overlapping space",
+                "items": definitions.of(TransferSpec, "transfer"),
+            },
+            "physics": _physics(definitions),
             "objectives": {
                 "type": "object",
                 "minProperties": 1,
@@ -133,23 +145,49 @@ def campaign_schema() -> Json:
             "sources": {
                 "type": "object",
                 "minProperties": 1,
-                "additionalProperties": _object({"protocol": protocol}, ["protocol"]),
+                "additionalProperties": _object(
+                    {
+                        "protocol": protocol,
+                        "cost": _COST,
+                        "target": {"type": "boolean", "description": "whether its results count: of several, one"},
+                    },
+                    ["protocol"],
+                ),
             },
+            "cost": _COST,
             "lab": {"oneOf": [{"type": "string", "description": "a lab file beside the campaign file"}, lab, _SERVED]},
             "concurrency": {"type": "integer", "minimum": 1, "maximum": 10000, "default": 1},
+            "group": definitions.of(GroupSpec, "group"),
+            "tolerance": {
+                "type": "object",
+                "description": "parameter: how far it may really lie from where it is set, '5 degC'",
+                "minProperties": 1,
+                "additionalProperties": {"type": ["number", "string"]},
+            },
             "planner": {"oneOf": planners},
             "stop": _object(
                 {
                     "experiments": {"type": "integer", "minimum": 1},
-                    "target": {"type": "object", "additionalProperties": target},
+                    "target": {
+                        "type": "object",
+                        "properties": {DESIRABILITY: {"anyOf": [{"type": "number"}, target]}},
+                        "additionalProperties": target,
+                    },
+                    "gain": definitions.of(GainSpec, "gain"),
+                    "cost": {**_AMOUNT, "description": "what all experiments together may cost, '200 h'"},
                 },
                 ["experiments"],
             ),
             "seed": {"type": "integer", "minimum": 0, "default": 0},
         },
-        ["name", "space", "objectives", "lab", "planner", "stop"],
+        ["name", "space", "objectives", "planner", "stop"],
     )
-    schema["oneOf"] = [{"required": ["protocol"]}, {"required": ["sources"]}]
+    neither = {"not": {"anyOf": [{"required": [key]} for key in ("protocol", "sources", "lab", "on_failure")]}}
+    schema["oneOf"] = [
+        {"required": ["protocol", "lab"]},
+        {"required": ["sources", "lab"]},
+        {**neither, "description": "people carry the experiments out: sdl propose and sdl tell"},
+    ]
     return _document(schema, "campaign", definitions)
 
 
@@ -158,6 +196,15 @@ def lab_schema() -> Json:
     definitions = _Definitions()
     _lab(definitions)
     return _document(definitions.all.pop("lab"), "lab", definitions)
+
+
+_CHANGING: Json = {
+    "frozen": {"type": ["number", "string"], "description": "the only value proposed from now on; see sdl amend"},
+    "was": {
+        "type": ["number", "string"],
+        "description": "its value in the experiments from before there was this parameter; see sdl amend",
+    },
+}
 
 
 def _document(schema: Json, what: str, definitions: _Definitions) -> Json:
@@ -173,6 +220,12 @@ def _object(properties: Json, required: list[str]) -> Json:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
+def _physics(definitions: _Definitions) -> Json:
+    one = definitions.of(PhysicsSpec, "physics")
+    several = {"type": "object", "minProperties": 1, "additionalProperties": one}
+    return {"description": "what models say of outcomes: one, or name: model", "anyOf": [one, several]}
+
+
 _SAFE_AFTER: Json = {
     "safe_after": {
         "type": "string",
@@ -180,6 +233,13 @@ _SAFE_AFTER: Json = {
     }
 }
 _AMOUNT: Json = {"type": ["string", "number"]}
+_COST: Json = {
+    "description": "what an experiment costs, '2 h' or {expression: 'hold + 2', unit: h}",
+    "oneOf": [
+        _AMOUNT,
+        _object({"expression": _AMOUNT, "unit": {"type": "string"}}, ["expression"]),
+    ],
+}
 _REQUIRES: Json = {
     "requires": {
         "type": "object",

@@ -31,15 +31,24 @@ UNCERTAINTY = "_uncertainty"
 
 
 def check_steps(
-    draft: Draft, steps: Sequence[Step], lab: LabPlan | None
+    draft: Draft, steps: Sequence[Step], lab: LabPlan | None, first: int = 0, *, is_target: bool = True
 ) -> tuple[tuple[StepPlan, ...], tuple[StepPlan, ...]]:
-    """Return the protocol's steps ready to be carried out, and those that follow a failure; problems are noted in the draft."""
+    """Return the protocol's steps ready to be carried out, and those that follow a failure; problems are noted in the draft.
+
+    Args:
+        draft: the campaign.
+        steps: the protocol of one of its sources.
+        lab: what carries them out, or None where it is not known.
+        first: index of the first step.
+        is_target: whether it is the source whose results count; of another that makes nothing, such as a calculation, nothing
+            is cleared away after a failure.
+    """
     checker = _Checker(draft, draft.reader(), lab)
     every = [*steps, *draft.on_failure]
     plans: list[StepPlan] = []
     for index, step in enumerate(every):
         occurrence = sum(s.instrument == step.instrument and s.action == step.action for s in every[:index])
-        plan = checker.step(step, index, occurrence, every[:index])
+        plan = checker.step(step, first + index, occurrence, every[:index])
         if plan is not None:
             plans.append(plan)
     if lab is None or len(plans) < len(every):
@@ -47,10 +56,19 @@ def check_steps(
     walk = SampleWalk(draft, lab, checker.extremes)
     protocol = walk.protocol(steps, plans[: len(steps)])
     route = walk.route
+    if not is_target and not _makes_something(protocol, lab):
+        return protocol, ()
     failing = walk.after_failure(draft.on_failure, plans[len(steps) :])
     if draft.stop is not None:
         check_room(draft.reader(), lab.places, (route, walk.route), draft.concurrency, draft.stop.experiments)
     return protocol, failing
+
+
+def _makes_something(protocol: Sequence[StepPlan], lab: LabPlan) -> bool:
+    """Tell whether a protocol leaves something in the lab: a sample in a place or, where the lab names none, any change."""
+    if any(instrument.place for instrument in lab.instruments.values()):
+        return any(step.destination is not None for step in protocol)
+    return any(step.action.effect != "reads" for step in protocol)
 
 
 @dataclass

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sdl.analysis.figure_data import KeptFigure
+    from sdl.campaign import StopGain
     from sdl.ledger import (
         AnalysisRecorded,
         EpochRaised,
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from sdl.objective import Estimate, Objective, OutcomeConstraint, Target
     from sdl.report.expectation import RandomBest
     from sdl.report.front import Front
-    from sdl.space import Candidate, Space
+    from sdl.report.why import Why
+    from sdl.space import Candidate, Cost, Space
 
 NATURES = {
     "simulated": "simulated",
@@ -49,10 +51,12 @@ class ReportedExperiment:
         sample: id of its sample.
         outcomes: outcome → valid estimate in the outcome's unit.
         observed: outcome → the observation that gave the estimate, with interval and flags.
-        is_feasible: whether it is done, gave all objectives, and keeps all outcome constraints.
+        is_feasible: whether it is done on the source whose results count, gave all objectives, and keeps all outcome constraints.
         natures: what kind of instruments took part; `simulated` also where a command's own record says so.
         started, finished: UTC text of lab time, or None.
         reason: why it failed or was aborted, or None.
+        cost: what it costs, in the unit of the campaign's costs, or None where none is stated or it did not start.
+        counts: whether its source is the one whose results count.
     """
 
     number: int
@@ -69,6 +73,8 @@ class ReportedExperiment:
     started: str | None
     finished: str | None
     reason: str | None
+    cost: float | None = None
+    counts: bool = True
 
     @property
     def flagged(self) -> frozenset[str]:
@@ -79,6 +85,25 @@ class ReportedExperiment:
     def is_initial(self) -> bool:
         """Whether it belongs to the initial design, made before a model was asked."""
         return self.origin.startswith("initial")
+
+
+@dataclass(frozen=True)
+class ReportedKnown:
+    """A row of what was known before the campaign began.
+
+    Attributes:
+        number: 0 for the first row of the table, then −1, −2, …; by it planners and `sdl explain` name it.
+        candidate: its point.
+        outcomes: outcome → estimate in the outcome's unit.
+        is_failed: whether the specimen failed.
+        is_feasible: whether it gave all objectives and keeps all outcome constraints.
+    """
+
+    number: int
+    candidate: Candidate
+    outcomes: Mapping[str, Estimate]
+    is_failed: bool
+    is_feasible: bool
 
 
 @dataclass(frozen=True)
@@ -209,6 +234,9 @@ class ReportData:
         experiments: in order of number.
         best: number of the best feasible experiment, or None; also None with several objectives.
         front: with several objectives their Pareto set, else None.
+        cost_unit, cost_limit: unit of all costs, and what all experiments together may cost; None where not stated.
+        costs: source → what an experiment on it costs.
+        target: the source whose results count.
         random: what random search is expected to find, or None.
         random_missing: why not, where there is a pool.
         commands: in the order in which they were sent.
@@ -218,6 +246,11 @@ class ReportData:
         predictions: leave-one-out.
         analyses: of the best, the latest and the flagged experiments.
         late: commands that took longer than they should.
+        why: models, effects, influence, each proposal; or None where they were not asked for.
+        known: what was known before the campaign began.
+        gain: when too little is still to be gained, or None.
+        changes: how it was amended on its way, a line each.
+        told: the files of results that people told, a line each.
     """
 
     name: str
@@ -255,6 +288,15 @@ class ReportData:
     analyses: ReportedAnalyses
     late: tuple[LateCommand, ...] = ()
     front: Front | None = None
+    why: Why | None = None
+    known: tuple[ReportedKnown, ...] = ()
+    gain: StopGain | None = None
+    changes: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+    cost_unit: str | None = None
+    cost_limit: float | None = None
+    costs: Mapping[str, Cost] = field(default_factory=dict)
+    target: str = ""
 
     @property
     def objective(self) -> str:
@@ -289,6 +331,11 @@ class ReportData:
         return next((e for e in self.experiments if e.number == self.best), None)
 
     @property
+    def spent(self) -> float:
+        """What all experiments that were started cost, in the unit of the costs."""
+        return sum(e.cost for e in self.experiments if e.cost is not None)
+
+    @property
     def started(self) -> tuple[ReportedExperiment, ...]:
         """Experiments that were started, whatever became of them."""
         return tuple(e for e in self.experiments if e.state != "proposed")
@@ -320,6 +367,13 @@ class ReportData:
             if best is not None:
                 curve.append((experiment.number, best))
         return tuple(curve)
+
+    def best_known(self, name: str) -> float | None:
+        """Return the best feasible progress value of an objective that was known before the campaign, or None."""
+        values = [self.progress_value(k.outcomes[name].value, name) for k in self.known if k.is_feasible]
+        if not values:
+            return None
+        return max(values) if self.objectives[name].goal == "maximize" else min(values)
 
     @property
     def natures(self) -> tuple[str, ...]:

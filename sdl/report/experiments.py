@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sdl.report.data import NATURES
 from sdl.report.html import Html, el, joined
-from sdl.report.sections import section
+from sdl.report.sections import section, table
 from sdl.report.text import estimate_text, moment_text, number, unit_text
 
 if TYPE_CHECKING:
@@ -14,13 +14,15 @@ if TYPE_CHECKING:
     from sdl.report.html import Child
     from sdl.space import Value
 
+MOST_KNOWN = 500
+"""Rows of what was known before that are shown. Chosen: figures show them all."""
 _ORDER = ("done", "failed", "aborted", "running", "proposed")
 
 
 def experiments(data: ReportData) -> Html:
     """Return every experiment, one a row, with what to sort and filter by."""
     if not data.experiments:
-        return section("experiments", "Experiments", el("p", "None was proposed yet.", class_="empty"))
+        return section("experiments", "Experiments", el("p", "None was proposed yet.", class_="empty"), known(data))
     sources = len({e.source for e in data.experiments if e.source}) > 1
     origins = any(e.origin for e in data.experiments)
     header: list[Html] = [_head("no.", "number"), _head("round", "number"), _head("state", "text")]
@@ -33,6 +35,8 @@ def experiments(data: ReportData) -> Html:
         header.append(_head("feasible", "text"))
     if data.front is not None:
         header.append(_head("Pareto set", "text"))
+    if data.cost_unit is not None:
+        header.append(_head("cost", "number", unit_text(data.cost_unit)))
     header += [
         _head("source", "text", class_="" if sources else "less"),
         _head("data", "text"),
@@ -47,9 +51,48 @@ def experiments(data: ReportData) -> Html:
         "Experiments",
         _controls(data),
         el("div", grid, class_="scroll tall", tabindex="0", role="region", aria_label="Table of experiments"),
+        known(data),
         lead="± is the standard uncertainty. Rest the pointer on a number to see all its digits; "
         "click a heading to sort.",
     )
+
+
+def known(data: ReportData) -> Html | None:
+    """Return what was known before the campaign, a row each; None where nothing was."""
+    if not data.known:
+        return None
+    shown = data.known[:MOST_KNOWN]
+    header: list[Child] = ["no.", "state", *(_with(n, p.unit) for n, p in data.space.parameters.items())]
+    header += [_with(o, data.unit_of(o)) for o in data.outcomes]
+    rows: list[list[Child]] = []
+    for k in shown:
+        state = "failed" if k.is_failed else "done" if k.is_feasible else "done, not feasible"
+        cells: list[Child] = [str(k.number), state]
+        cells += [_plain(k.candidate.get(name)) for name in data.space.parameters]
+        cells += [estimate_text(k.outcomes[o]) if o in k.outcomes else "–" for o in data.outcomes]
+        rows.append(cells)
+    said = (
+        f"{len(data.known)} results from the table of 'start', known before the campaign began: planners learn from them, and "
+        "they count neither among its experiments nor as its best."
+    )
+    if len(shown) < len(data.known):
+        said += f" The first {len(shown)} are shown."
+    return joined(
+        el("h3", "Known before the campaign"),
+        el("p", said, class_="lead"),
+        table(header, rows),
+    )
+
+
+def _with(name: str, unit: str) -> Html:
+    shown = unit_text(unit)
+    return joined(name, el("span", f" {shown}", class_="quiet") if shown else None)
+
+
+def _plain(value: Value | None) -> str:
+    if value is None or isinstance(value, str):
+        return "–" if value is None else value
+    return number(float(value))
 
 
 def _controls(data: ReportData) -> Html:
@@ -84,9 +127,11 @@ def _row(data: ReportData, e: ReportedExperiment, *, origins: bool, sources: boo
     cells += [_value(e.candidate.get(name)) for name in data.space.parameters]
     cells += [_outcome(e, o) for o in data.outcomes]
     if data.outcome_constraints:
-        cells.append(el("td", ("yes" if e.is_feasible else "no") if e.state == "done" else "–"))
+        cells.append(el("td", ("yes" if e.is_feasible else "no") if e.state == "done" and e.counts else "–"))
     if data.front is not None:
         cells.append(el("td", ("yes" if e.number in data.marked else "no") if e.state == "done" else "–"))
+    if data.cost_unit is not None:
+        cells.append(_value(e.cost))
     shown = ", ".join(NATURES.get(n, n) for n in e.natures) or "–"
     cells += [
         el("td", e.source or "–", class_=None if sources else "less"),

@@ -10,6 +10,7 @@ from sdl.errors import InputError, SdlError, SpaceError
 from sdl.ledger import CandidatesAdded, RoundOpened, VersionRecorded
 from sdl.loop import CampaignState
 from sdl.preflight import recorded_problem
+from sdl.preflight.constrained import constrained_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,6 +91,27 @@ class Told:
 
 
 @dataclass(frozen=True)
+class ProposalTold:
+    """Why an experiment was proposed, as it was said when it was.
+
+    Attributes:
+        number, round: of the experiment; round 0 for a person's.
+        origin: `initial`, `model`, … as the round's diagnostics say; `person`; empty where nothing is said.
+        acquisition: which acquisition function chose it, or empty.
+        leaning, because: whether it exploits or explores, and why; empty where that was not recorded.
+        outcomes: as predicted and as measured, objectives first.
+    """
+
+    number: int
+    round: int
+    origin: str
+    acquisition: str
+    leaning: str
+    because: str
+    outcomes: tuple[Told, ...]
+
+
+@dataclass(frozen=True)
 class Near:
     """A known experiment near a proposal, when that was made.
 
@@ -149,6 +171,21 @@ def explain_campaign(ledger: Ledger, name: str) -> CampaignExplained:
     planner, problem = recorded_problem(ledger, name)
     rows = ledger.rows(name)
     state = CampaignState(rows)
+    return campaign_explained(name, planner, constrained_problem(problem, state.constraints), rows, state)
+
+
+def campaign_explained(
+    name: str, planner: str, problem: Problem, rows: Sequence[Row], state: CampaignState
+) -> CampaignExplained:
+    """Return what `explain_campaign` does, for a campaign that was read already.
+
+    Args:
+        name: of the campaign.
+        planner: its planner's name.
+        problem: as its last version asks it.
+        rows: of its journal; nothing that came after them counts.
+        state: their fold.
+    """
     missing: dict[str, str] = {}
     models: tuple[ModelTold, ...] = ()
     coverage: tuple[Coverage, ...] = ()
@@ -170,6 +207,32 @@ def explain_campaign(ledger: Ledger, name: str) -> CampaignExplained:
         except SdlError as error:
             missing["models"] = f"could not be computed: {error}"
     return CampaignExplained(name, planner, rows[-1].seq, rows[-1].hash, models, coverage, missing)
+
+
+def proposals_explained(problem: Problem, state: CampaignState) -> tuple[ProposalTold, ...]:
+    """Return why each experiment was proposed, as the diagnostics of its round say; no model is refitted.
+
+    Args:
+        problem: as the campaign's last version asks it.
+        state: of its journal.
+    """
+    found = []
+    for number, record in sorted(state.experiments.items()):
+        described = _described(state, record)
+        why = described.get("why")
+        why = why if isinstance(why, dict) else {}
+        found.append(
+            ProposalTold(
+                number,
+                record.round,
+                "person" if record.round == 0 else str(described.get("origin", "")),
+                str(described.get("acquisition_function") or ""),
+                str(why.get("leaning") or ""),
+                str(why.get("because") or ""),
+                _told(problem, record, described.get("predicted") or {}),
+            )
+        )
+    return tuple(found)
 
 
 def explain_experiment(ledger: Ledger, name: str, number: int) -> ExperimentExplained:
@@ -194,7 +257,9 @@ def explain_experiment(ledger: Ledger, name: str, number: int) -> ExperimentExpl
         raise InputError(f"campaign '{name}' has no experiment {number}; it has: {there}")
     before, version = _before(rows, record)
     planner, problem = recorded_problem(ledger, name, version)
-    history = problem.told(CampaignState(before).history())
+    then = CampaignState(before)
+    problem = constrained_problem(problem, then.constraints)
+    history = problem.told(then.history())
     described = _described(state, record)
     origin = "person" if record.round == 0 else str(described.get("origin", ""))
     outcomes = _told(problem, record, described.get("predicted") or {})

@@ -6,7 +6,15 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sdl.objective import MOST_FOR_HYPERVOLUME, best_first, hypervolume, merits_of, pareto_set, reference_point
+from sdl.objective import (
+    MOST_FOR_HYPERVOLUME,
+    best_first,
+    hypervolume,
+    is_several,
+    merits_of,
+    pareto_set,
+    reference_point,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,13 +44,13 @@ class Front:
 
 
 def front_of(objectives: Mapping[str, Objective], experiments: Sequence[ReportedExperiment]) -> Front | None:
-    """Return the Pareto set, or None with one objective.
+    """Return the Pareto set, or None with one objective or joined ones.
 
     Args:
         objectives: in the order of the campaign.
         experiments: in order of number; whether they are feasible is known.
     """
-    if len(objectives) < 2:
+    if not is_several(objectives):
         return None
     feasible = [e for e in experiments if e.is_feasible]
     results = [e.outcomes for e in feasible]

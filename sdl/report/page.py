@@ -15,6 +15,8 @@ from sdl.report.html import Html, el, joined
 from sdl.report.late import late
 from sdl.report.pareto import pareto
 from sdl.report.provenance import provenance
+from sdl.report.robust import robust
+from sdl.report.why_section import why
 
 if TYPE_CHECKING:
     from sdl.report.data import ReportData
@@ -34,9 +36,11 @@ def page(data: ReportData) -> str:
         late(data),
         el("div", sections.goal(data), sections.space(data), class_="pair wide-right"),
         sections.best(data) if data.front is None else pareto(data, data.front),
+        robust(data),
         figures_of.convergence(data),
         figures_of.scatter(data),
         figures_of.predicted(data),
+        why(data),
         analyses(data),
         figures_of.timeline(data),
         experiments(data),

@@ -86,6 +86,8 @@ def convergence_png(data: ReportData) -> bytes:
             transform=axes.get_xaxis_transform(),
             label="failed",
         )
+    if shown.before is not None:
+        axes.axhline(shown.before, color=_GREY, ls=":", lw=1.2, label="best known before")
     if not shown.points:
         axes.text(0.5, 0.5, "no results yet", transform=axes.transAxes, ha="center", va="center", color=_GREY)
     if shown.log:

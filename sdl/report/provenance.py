@@ -72,6 +72,9 @@ def _facts(data: ReportData) -> Html:
                 joined(*(joined(code(_override(data, o)), el("br")) for o in data.version.overrides)),
             )
         )
+    for name, lines in (("Amended on its way", data.changes), ("Results told by people", data.told)):
+        if lines:
+            facts.append((name, joined(*(joined(line, el("br")) for line in lines))))
     facts.append(("Report made", f"{moment_text(data.made)} UTC"))
     rows = [joined(el("dt", name), el("dd", value)) for name, value in facts]
     return el("dl", *rows, class_="facts")

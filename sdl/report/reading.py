@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,13 @@ from sdl.ledger import (
     RoundProposed,
     VersionRecorded,
 )
+from sdl.ledger.changed import changed, told
 from sdl.ledger.late import late_commands
 from sdl.ledger.queries import counting_observations
 from sdl.loop import CampaignState
-from sdl.objective import best_of
+from sdl.objective import best_of, judged, judged_by
 from sdl.preflight import recorded_draft, recorded_problem
+from sdl.preflight.known import known_trials
 from sdl.report.data import (
     Epoch,
     Predictions,
@@ -26,6 +29,7 @@ from sdl.report.data import (
     ReportedCommand,
     ReportedExperiment,
     ReportedInstrument,
+    ReportedKnown,
     Round,
 )
 from sdl.report.expectation import RandomBest, random_best
@@ -33,6 +37,8 @@ from sdl.report.front import front_of
 from sdl.report.predictions import predictions
 from sdl.report.reading_analyses import reported_analyses
 from sdl.report.replayed import NotKnown, pool_outcomes
+from sdl.report.why import why_of
+from sdl.units import convert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +46,7 @@ if TYPE_CHECKING:
     from sdl.campaign import Draft
     from sdl.ledger import Ledger, Row
     from sdl.loop import ExperimentRecord
-    from sdl.objective import Objective, OutcomeConstraint
+    from sdl.objective import Estimate, Objective, OutcomeConstraint
 
 
 def report_data(ledger: Ledger, name: str, *, up_to: int | None = None, predict: bool = False) -> ReportData:
@@ -66,13 +72,15 @@ def report_data(ledger: Ledger, name: str, *, up_to: int | None = None, predict:
         raise LedgerError(f"campaign '{name}' was recorded by a version whose grammar this one does not read")
     created = next(r.event for r in rows if isinstance(r.event, CampaignCreated))
     state = CampaignState(rows)
-    objectives = {k: v for k, v in draft.objectives.items() if v is not None}
+    asked = {k: v for k, v in draft.objectives.items() if v is not None}
+    objectives = {**judged_by(asked), **asked}  # joined by desirabilities, they are one objective before its parts
     constraints = {k: v for k, v in draft.outcome_constraints.items() if v is not None}
     epochs = tuple(Epoch(r.event, r.at) for r in rows if isinstance(r.event, EpochRaised))
     instruments = _instruments(draft, epochs)
     commands = _commands(rows)
-    experiments = _experiments(rows, state, instruments, objectives, constraints)
-    front = front_of(objectives, experiments)
+    unit = next((cost.unit for cost in draft.costs.values()), None)
+    experiments = _experiments(rows, state, instruments, objectives, constraints, draft.others, unit)
+    front = front_of(asked, experiments)
     number = _best(objectives, constraints, experiments) if front is None else None
     shown = front.numbers if front is not None else () if number is None else (number,)
     random, random_missing = _random(ledger, draft, version, objectives, constraints, state.started)
@@ -110,12 +118,36 @@ def report_data(ledger: Ledger, name: str, *, up_to: int | None = None, predict:
         late=late_commands(rows),
         epochs=epochs,
         rounds=tuple(Round(r.opened, r.proposed) for r in state.rounds),
-        predictions=_predictions(ledger, name, version, state, (*objectives, *constraints))
-        if predict
-        else Predictions(),
+        predictions=_predictions(ledger, name, version, state, (*asked, *constraints)) if predict else Predictions(),
         analyses=reported_analyses(ledger, rows, experiments, shown),
         front=front,
+        changes=changed(rows),
+        told=told(rows),
+        cost_unit=unit,
+        cost_limit=draft.stop.cost,
+        costs=draft.costs,
+        target=draft.target,
+        why=why_of(ledger, name, version.version, rows, state, draft.stop.gain) if predict else None,
+        known=_known(draft, objectives, constraints),
+        gain=draft.stop.gain,
     )
+
+
+def _known(
+    draft: Draft, objectives: Mapping[str, Objective], constraints: Mapping[str, OutcomeConstraint]
+) -> tuple[ReportedKnown, ...]:
+    found = []
+    for trial in known_trials(draft):
+        outcomes = _judged(objectives, trial.outcomes)
+        feasible = trial.state == "done" and all(o in outcomes and math.isfinite(outcomes[o].value) for o in objectives)
+        feasible = feasible and all(c in outcomes and b.holds(outcomes[c].value) for c, b in constraints.items())
+        found.append(ReportedKnown(trial.number, trial.candidate, outcomes, trial.state == "failed", feasible))
+    return tuple(found)
+
+
+def _judged(objectives: Mapping[str, Objective], outcomes: Mapping[str, Estimate]) -> Mapping[str, Estimate]:
+    """Return outcomes, with the joint desirability where the parts of one are among the objectives."""
+    return judged({name: goal for name, goal in objectives.items() if goal.desirability is not None}, outcomes)
 
 
 def _best(
@@ -123,7 +155,7 @@ def _best(
     constraints: Mapping[str, OutcomeConstraint],
     experiments: tuple[ReportedExperiment, ...],
 ) -> int | None:
-    done = [e for e in experiments if e.state == "done"]
+    done = [e for e in experiments if e.state == "done" and e.counts]
     index = best_of(next(iter(objectives.items())), constraints, [e.outcomes for e in done])
     return None if index is None else done[index].number
 
@@ -182,13 +214,15 @@ def _experiments(
     instruments: tuple[ReportedInstrument, ...],
     objectives: Mapping[str, Objective],
     constraints: Mapping[str, OutcomeConstraint],
+    others: tuple[str, ...],
+    unit: str | None,
 ) -> tuple[ReportedExperiment, ...]:
     observed = counting_observations(rows)
     nature = {i.name: i.nature for i in instruments}
     origins = _origins(rows)
     result = []
     for number, record in sorted(state.experiments.items()):
-        outcomes = record.outcomes
+        outcomes = _judged(objectives, record.outcomes)
         result.append(
             ReportedExperiment(
                 number=number,
@@ -201,12 +235,15 @@ def _experiments(
                 outcomes=outcomes,
                 observed={o: observed[number, o] for o in outcomes if (number, o) in observed},
                 is_feasible=record.state == "done"
+                and record.source not in others
                 and all(objective in outcomes for objective in objectives)
                 and all(c in outcomes and bounds.holds(outcomes[c].value) for c, bounds in constraints.items()),
                 natures=_natures(record, nature),
                 started=record.started,
                 finished=record.finished,
                 reason=record.reason,
+                cost=None if record.cost is None or unit is None else convert(record.cost, record.cost_unit, unit),
+                counts=record.source not in others,
             )
         )
     return tuple(result)
@@ -248,6 +285,8 @@ def _random(
 ) -> tuple[RandomBest | None, str | None]:
     if draft.space is None or draft.space.pool is None:
         return None, None
+    if any(goal.desirability is not None for goal in objectives.values()):
+        return None, "its expectation is not computed for a joint desirability"
     if len(objectives) > 1:
         return None, "there is no closed form for its hypervolume"
     name, objective = next(iter(objectives.items()))
@@ -268,6 +307,6 @@ def _predictions(
     wanted = tuple(dict.fromkeys(outcomes))
     try:
         _, problem = recorded_problem(ledger, name, version.version)
-    except PlannerError as error:
+    except (LedgerError, PlannerError) as error:
         return Predictions(missing=dict.fromkeys(wanted, str(error)))
-    return predictions(problem, state.history(), wanted)
+    return predictions(problem, problem.told(state.history()), wanted)

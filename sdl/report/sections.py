@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sdl.objective import describe_desirability, desirability_of
 from sdl.report.data import NATURES
 from sdl.report.html import Html, el, joined
 from sdl.report.text import (
@@ -120,6 +121,7 @@ def _tiles(data: ReportData) -> Html:
         "dl",
         _best_tile(data),
         _tile("Experiments", f"{started} of {data.budget}", ", ".join(parts)),
+        *_cost_tile(data),
         _tile("Planner", data.planner, counted(len(data.rounds), "round")),
         _tile(
             "Lab time",
@@ -128,6 +130,13 @@ def _tiles(data: ReportData) -> Html:
         ),
         class_="tiles",
     )
+
+
+def _cost_tile(data: ReportData) -> list[Html]:
+    if data.cost_unit is None:
+        return []
+    below = "no limit" if data.cost_limit is None else f"of {with_unit(number(data.cost_limit), data.cost_unit)}"
+    return [_tile("Cost", with_unit(number(data.spent), data.cost_unit), below)]
 
 
 def _best_tile(data: ReportData) -> Html:
@@ -167,11 +176,21 @@ def goal(data: ReportData) -> Html:
         reached = " and ".join(f"{name} is {number_of(str(t))}" for name, t in data.targets.items())
         one = "in one experiment " if len(data.targets) > 1 else ""
         stop.append(f"or as soon as {one}{reached} by its stated uncertainty")
+    if data.gain is not None:
+        stop.append(f"or once {data.gain.in_words}")
+    if data.cost_limit is not None and data.cost_unit is not None:
+        whole = with_unit(number(data.cost_limit), data.cost_unit)
+        stop.append(f"or where the next one would cost more than is left of {whole}")
     items.append(el("li", ", ".join(stop) + "."))
+    several = len(data.costs) > 1
+    for name, cost in data.costs.items():
+        items.append(el("li", f"An experiment{f' on {name}' if several else ''} costs ", code(str(cost)), "."))
+    if several:
+        items.append(el("li", "Only results of ", el("b", data.target), " count; the others help to find them."))
     if data.concurrency > 1:
         items.append(el("li", f"Up to {data.concurrency} experiments run at a time."))
     note = None
-    if len(data.objectives) > 1:
+    if data.front is not None:
         note = el(
             "p",
             "What is sought is the Pareto set: the feasible results that no other one beats, which is to be better in one "
@@ -195,6 +214,8 @@ def _goal_of(name: str, objective: Objective) -> Html:
         said = joined("Bring ", what, f" as close as possible to {with_unit(value, objective.unit)}.")
     else:
         said = joined("Maximise " if objective.goal == "maximize" else "Minimise ", what, ".")
+    if objective.desirability is not None:
+        return joined(said, f" Desirability: {describe_desirability(objective)}.")
     if objective.reference is None:
         return said
     given = with_unit(number(float(objective.reference)), objective.unit)
@@ -261,7 +282,7 @@ def best(data: ReportData) -> Html:
             el("b", name),
             with_unit(estimate_text(e), data.unit_of(name)),
             *([with_unit(intervals[name], data.unit_of(name)) if name in intervals else "–"] if intervals else []),
-            _role(data, name),
+            _role(data, name, e.value),
         ]
         for name, e in found.outcomes.items()
         if name in data.outcomes
@@ -293,12 +314,14 @@ def best(data: ReportData) -> Html:
     )
 
 
-def _role(data: ReportData, outcome: str) -> str:
+def _role(data: ReportData, outcome: str, value: float) -> str:
     words = []
     if outcome in data.objectives:
         words.append(
             {"maximize": "maximised", "minimize": "minimised", "match": "matched"}[data.objectives[outcome].goal]
         )
+        if data.objectives[outcome].desirability is not None:
+            words.append(f"desirability {number(desirability_of(data.objectives[outcome], value))}")
     if outcome in data.outcome_constraints:
         words.append(f"must be {number_of(str(data.outcome_constraints[outcome]))}")
     return ", ".join(words)

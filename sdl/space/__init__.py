@@ -2,6 +2,7 @@
 
 from sdl.space.candidate import Candidate, Value
 from sdl.space.constraints import Constraint, CountConstraint, ExpressionConstraint, LinearConstraint
+from sdl.space.cost import Cost
 from sdl.space.parameters import Categorical, Continuous, Discrete, Integer, Parameter
 from sdl.space.pool import Pool
 from sdl.space.space import Space
@@ -11,6 +12,7 @@ __all__ = [
     "Categorical",
     "Constraint",
     "Continuous",
+    "Cost",
     "CountConstraint",
     "Discrete",
     "ExpressionConstraint",

@@ -154,7 +154,7 @@ def _sample(space: Space, n: int, draw: Callable[[int], Array], rng: np.random.G
 
 def _can_draw(space: Space) -> bool:
     """Tell whether every equality between continuous parameters is that of a mixture."""
-    equalities = [c for c in space.linear if c.is_equality and _has_continuous(space, c.terms)]
+    equalities = [c for c in space.unfrozen_equalities if _has_continuous(space, c.terms)]
     return len(equalities) == (space.mixture is not None)
 
 

@@ -15,6 +15,7 @@ from sdl.errors import SpaceError
 from sdl.space.candidate import Candidate
 from sdl.space.constraints import TOLERANCE, CountConstraint, ExpressionConstraint, LinearConstraint
 from sdl.space.feasibility import require_feasible
+from sdl.space.frozen import code_of, held
 from sdl.space.parameters import Categorical, Continuous
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Space:
         parameters: name → parameter, in the order of the file.
         constraints: linear ones, expressions, counts of components.
         pool: the only candidates that may be proposed, or None.
+        frozen: parameter → the only value of it that is proposed; each is a constraint more.
 
     Raises:
         SpaceError: a constraint does not fit the parameters, or nothing that satisfies them all was found.
@@ -47,11 +49,14 @@ class Space:
         parameters: Mapping[str, AnyParameter],
         constraints: Sequence[Constraint] = (),
         pool: Pool | None = None,
+        frozen: Mapping[str, Value] | None = None,
     ) -> None:
         if not parameters:
             raise SpaceError("a space needs at least one parameter")
         self.parameters: dict[str, AnyParameter] = dict(parameters)
-        self.constraints: tuple[Constraint, ...] = tuple(constraints)
+        self.frozen: dict[str, Value] = dict(frozen or {})
+        still = [held(name, value, self.parameters[name]) for name, value in self.frozen.items()]
+        self.constraints: tuple[Constraint, ...] = (*constraints, *still)
         self.pool = pool
         for constraint in self.constraints:
             if isinstance(constraint, LinearConstraint):
@@ -94,6 +99,18 @@ class Space:
         return tuple(c for c in self.constraints if isinstance(c, LinearConstraint))
 
     @cached_property
+    def unfrozen_equalities(self) -> tuple[LinearConstraint, ...]:
+        """The linear equalities, without those that hold a frozen parameter."""
+        return tuple(
+            c for c in self.linear if c.is_equality and not (len(c.terms) == 1 and set(c.terms) <= set(self.frozen))
+        )
+
+    @cached_property
+    def frozen_codes(self) -> dict[int, float]:
+        """Column of a frozen parameter → its code."""
+        return {self.names.index(n): code_of(v, self.parameters[n]) for n, v in self.frozen.items()}
+
+    @cached_property
     def expressions(self) -> tuple[ExpressionConstraint, ...]:
         """The constraints that are expressions."""
         return tuple(c for c in self.constraints if isinstance(c, ExpressionConstraint))
@@ -121,7 +138,9 @@ class Space:
         They can where exactly one equality binds continuous parameters, and it sums parts on a linear scale, all of
         them with one weight.
         """
-        bound = [c for c in self.linear if c.is_equality and any(map(self._is_continuous, c.terms))]
+        bound = [c for c in self.unfrozen_equalities if any(map(self._is_continuous, c.terms))]
+        if any(name in self.frozen for c in bound for name in c.terms):
+            return None
         if len(bound) != 1 or len(set(bound[0].terms.values())) != 1:
             return None
         parts = [p for name in bound[0].terms if isinstance(p := self.parameters[name], Continuous)]
@@ -134,6 +153,13 @@ class Space:
 
     def _is_continuous(self, name: str) -> bool:
         return isinstance(self.parameters[name], Continuous)
+
+    def _is_there(self, name: str, code: float) -> bool:
+        """Tell whether a frozen parameter has its value but for rounding."""
+        parameter = self.parameters[name]
+        if isinstance(parameter, Categorical):
+            return code == code_of(self.frozen[name], parameter)
+        return abs(code - float(self.frozen[name])) <= TOLERANCE * max(abs(parameter.lower), abs(parameter.upper))
 
     def left_out(self, codes: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Tell per component of codes, shape (n, d), whether it is left out: counted, and 0; shape (n, d)."""
@@ -165,7 +191,9 @@ class Space:
         for row in codes:
             values: dict[str, Value] = {}
             for (name, parameter), code in zip(self.parameters.items(), row, strict=True):
-                if isinstance(parameter, Categorical):
+                if name in self.frozen and isinstance(parameter, Continuous) and self._is_there(name, float(code)):
+                    values[name] = float(self.frozen[name])  # what a search left of it in its last digits
+                elif isinstance(parameter, Categorical):
                     values[name] = parameter.values[round(float(code))]
                 elif parameter.type == "integer":
                     values[name] = round(float(code))
@@ -180,9 +208,12 @@ class Space:
         return np.stack(columns, axis=1)
 
     def from_unit(self, unit: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Map points of the unit cube, shape (n, d), to codes; every level and category has an equal share."""
+        """Map points of the unit cube, shape (n, d), to codes; levels and categories have equal shares, a frozen value all."""
         columns = [p.from_unit(unit[:, i]) for i, p in enumerate(self.parameters.values())]
-        return np.stack(columns, axis=1)
+        codes = np.stack(columns, axis=1)
+        for column, code in self.frozen_codes.items():
+            codes[:, column] = code
+        return codes
 
     def features(self, codes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what a statistical model sees, shape (n, f): unit coordinates, categories as descriptors or one-hot.

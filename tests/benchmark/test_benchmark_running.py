@@ -154,6 +154,11 @@ def test_a_target_does_not_stop_a_run_but_counts(tmp_path: Path) -> None:
     assert hitting["target"].misses == 0
 
 
+def test_a_limit_of_what_is_spent_does_not_stop_a_run(tmp_path: Path) -> None:
+    path = small(tmp_path, extra="cost: {expression: 1 + x / 100, unit: h}", stop="{experiments: 3, cost: 2 h}")
+    assert len(task(path).tried) == 7
+
+
 def test_a_run_can_end_at_its_first_hit(tmp_path: Path) -> None:
     path = small(tmp_path)
     full = task(path, budget=20)

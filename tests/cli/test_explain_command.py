@@ -64,6 +64,20 @@ def test_the_campaign(home):
     assert "measurements lay in the 90 % interval" in text
 
 
+def test_its_figures_are_drawn(home, tmp_path):
+    data, text = explained(home, "--plots", tmp_path / "plots")
+    names = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    assert sorted(Path(p).name for p in data["plots"]) == names
+    assert {"conductivity-shares.svg", "conductivity-influence.svg", "conductivity-intervals.svg"} <= set(names)
+    assert len([n for n in names if n.startswith("conductivity-effect-")]) == 5 + 3
+    shares = data["models"][0]["influence"]["shares"]
+    assert len(shares) == 8
+    assert f"experiment {shares[0]['experiment']}: " in text
+    refused = sdl("explain", NAME, 6, "--plots", tmp_path / "plots", "--home", home)
+    assert refused.returncode == 2
+    assert "leave the experiment's number out" in refused.stderr
+
+
 def test_an_experiment_is_told_by_the_models_that_proposed_it(home):
     for number in (6, 8):
         data, text = explained(home, number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,8 +13,10 @@ from typing import Annotated, ClassVar
 import pytest
 from enginekit import Diary, run
 from personkit import Person, on, stays
+from typer.testing import CliRunner
 
-from sdl.driver import Context, Instrument, Limits, Reconciled, Role, Unit, Use, action
+from sdl.cli.main import app
+from sdl.driver import Context, Health, Instrument, Limits, Reconciled, Role, SafeReport, Unit, Use, action
 from sdl.errors import InstrumentFault, NameInUseError, OutcomeUnknown
 from sdl.ledger import (
     CampaignWaiting,
@@ -236,6 +239,71 @@ def test_a_measurement_that_cannot_be_used_clears_the_gauge(campaign, tmp_path):
     assert state.experiments[1].state == state.experiments[2].state == "failed"
     assert RECORD.at["line-0001"] == "bin"
     assert sum(e.state == "done" for e in state.experiments.values()) == 10
+
+
+class Guess(Instrument):
+    """A calculation that fails for some samples."""
+
+    nature = "simulated"
+    always: ClassVar[bool] = True
+
+    @action(effect="reads", duration="1 min")
+    async def calculate(self, ctx: Context, mass: Annotated[float, Unit("g")]) -> Read:
+        """Calculate."""
+        if self.always or ctx.command.experiment == 1:
+            raise InstrumentFault("it does not converge")
+        return Read(mass)
+
+    async def reconcile(self, command):
+        return Reconciled("not_started")
+
+    async def health(self) -> Health:
+        return Health("ok")
+
+    async def safe_state(self) -> SafeReport:
+        return SafeReport(True, "nothing to do")
+
+
+GUESS = "{instrument: guess, action: calculate, with: {mass: $mass}"
+
+
+def test_a_calculation_that_fails_moves_nothing(campaign, drivers, tmp_path):
+    pytest.importorskip("torch")
+    drivers(maker=Maker, arm=Arm, kiln=Kiln, gauge=Gauge, guess=Guess)
+    head, rest = CAMPAIGN.split("protocol:\n")
+    steps, rest = rest.split("on_failure:\n")
+    text = (
+        f"{head}sources:\n  model: {{cost: 1 h, protocol: [{GUESS}, gives: {{size: size}}}}]}}\n"
+        f"  full:\n    target: true\n    cost: 9 h\n    protocol:\n{textwrap.indent(steps, '    ')}on_failure:\n{rest}"
+    )
+    text = text.replace("    arm:   {", "    guess: {driver: guess}\n    arm:   {").replace(
+        "experiments: 12", "experiments: 4"
+    )
+    campaign.write_text(text.replace("{type: random}", "{type: bayes, initial: {count: 2}}"))
+    _, state, rows = run(campaign, tmp_path / "home")
+    assert [e.state for e in state.experiments.values() if e.source == "model"] == ["failed", "failed"]
+    sent = {r.event.instrument for r in rows if isinstance(r.event, CommandIntended) and _is_of(state, r, "model")}
+    assert sent == {"guess"}, "there is no sample to clear away"
+    assert [e.held for e in state.experiments.values() if e.source == "full"] == [("shelf",)] * 2
+    planned = CliRunner().invoke(app, ["plan", str(campaign)]).stdout
+    assert planned.split("steps on 'model'")[1].count("arm.move") == 0
+
+
+def _is_of(state, row, source):
+    return state.experiments[row.event.experiment].source == source
+
+
+def test_a_step_that_fails_before_there_is_a_sample_moves_nothing(campaign, drivers, tmp_path):
+    drivers(maker=Maker, arm=Arm, kiln=Kiln, gauge=Gauge, guess=type("Once", (Guess,), {"always": False}))
+    text = CAMPAIGN.replace("protocol:\n", f"protocol:\n  - {GUESS}}}\n")
+    campaign.write_text(
+        text.replace("    arm:   {", "    guess: {driver: guess}\n    arm:   {").replace(
+            "experiments: 12", "experiments: 2"
+        )
+    )
+    _, state, rows = run(campaign, tmp_path / "home")
+    assert [e.state for e in state.experiments.values()] == ["failed", "done"]
+    assert not any(isinstance(r.event, ExperimentFailing) for r in rows)
 
 
 def test_a_move_that_fails_leaves_the_sample_where_it_was(campaign, tmp_path):

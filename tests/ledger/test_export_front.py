@@ -93,3 +93,17 @@ def test_objectives_that_cannot_be_read(ledger):
     ledger.append("two", 1.0, [VersionRecorded(2, "e" * 64, "", odd, [], {})])
     with pytest.raises(LedgerError, match="recorded objectives cannot be read"):
         experiment_table(ledger, "two")
+
+
+def test_of_several_sources_the_table_says_whose_results_count(empty):
+    data = {**DATA, "objectives": {"time": {"goal": "minimize", "unit": "h"}}, "outcome_constraints": {}}
+    empty.append("two", 0.0, [CampaignCreated(1, {}), VersionRecorded(1, "d" * 64, "", data, [], {})])
+    empty.append("two", 0.0, [RoundOpened(1, 3, 1)])
+    proposed = RoundProposed(1, "bayes", [{"x": n} for n in range(1, 4)], 1, {}, {}, 0.1, ["model", "full", "model"])
+    empty.append("two", 0.0, [proposed, ExperimentStarted(1, "model", "s1"), ExperimentStarted(2, "full", "s2")])
+    assert "of the target" not in [c.header for c in experiment_table(empty, "two").columns]
+    several = {**data, "sources": {"model": {"protocol": []}, "full": {"target": True, "protocol": []}}}
+    empty.append("two", 1.0, [VersionRecorded(2, "e" * 64, "", several, [], {})])
+    table = experiment_table(empty, "two")
+    index = [c.header for c in table.columns].index("of the target")
+    assert [row[index] for row in table.rows][:2] == [False, True]

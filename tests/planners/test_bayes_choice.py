@@ -17,7 +17,7 @@ from sdl.space import Continuous, Space
 pytest.importorskip("torch")
 
 from sdl.planners.bayes import models
-from sdl.planners.bayes.choice import KINDS, Kind, Last, choose, last_choice
+from sdl.planners.bayes.choice import KINDS, MARGIN, Kind, Last, choose, last_choice
 from sdl.planners.bayes.isolation import isolated
 from sdl.planners.bayes.outliers import doubting
 
@@ -72,12 +72,12 @@ def test_the_model_in_use_stays_unless_another_is_better_by_the_margin():
     for name in evidence:
         kind = next(k for k in KINDS if k.name == name)
         told = chosen(data, Last(kind, 20))[1]
-        if evidence[first] - evidence[name] <= 3.0:
+        if evidence[first] - evidence[name] <= MARGIN:
             assert told["kind"] == name
         elif (kind.kernel == first.split(",")[0]) != (kind.bend == first.split(", ")[1]):
             assert told["kind"] == first
     worst = min(evidence, key=evidence.get)
-    assert evidence[worst] < evidence[first] - 3.0
+    assert evidence[worst] < evidence[first] - MARGIN
     assert chosen(data, Last(next(k for k in KINDS if k.name == worst), 20))[1]["kind"] != worst
 
 

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from sdl.objective import Estimate, Objective, OutcomeConstraint
 from sdl.planners import History, Problem, Trial, leave_one_out
@@ -18,7 +19,7 @@ from sdl.space import Categorical, Continuous, Space
 torch = pytest.importorskip("torch")
 
 from sdl.planners.bayes import models  # noqa: E402  needs torch
-from sdl.planners.bayes.acquisition import FEASIBILITY, IMPROVEMENT, Acquisition  # noqa: E402
+from sdl.planners.bayes.acquisition import FEASIBILITY, IMPROVEMENT, NOISY_IMPROVEMENT, Acquisition  # noqa: E402
 from sdl.planners.bayes.isolation import isolated  # noqa: E402
 
 SPACE = Space({n: Continuous(type="continuous", bounds=(0.0, 1.0)) for n in ("x", "y")})
@@ -103,7 +104,8 @@ def test_a_result_stated_to_be_vague_counts_less():
 
 
 @pytest.mark.parametrize(
-    ("low", "name"), [pytest.param(0.0, IMPROVEMENT, id="some feasible"), pytest.param(99.0, FEASIBILITY, id="none")]
+    ("low", "name"),
+    [pytest.param(0.0, NOISY_IMPROVEMENT, id="some feasible"), pytest.param(99.0, FEASIBILITY, id="none")],
 )
 def test_feasibility_comes_first_while_nothing_is_feasible(low, name):
     d, limits = data(), {"w": OutcomeConstraint(at_least=low)}
@@ -119,6 +121,53 @@ def test_feasibility_comes_first_while_nothing_is_feasible(low, name):
     assert made.name == name
     assert value == pytest.approx(made.score(x[None])[0])
     np.testing.assert_allclose(slope, differences, rtol=1e-3, atol=1e-6)
+
+
+def _improvement(goal: Objective, pending: int = 0) -> tuple[models.OutcomeModel, Acquisition]:
+    d = data()
+    with isolated(0):
+        model = models.fit(d, ("x", "y"))
+        under_way = np.full((pending, 2), 0.9)
+        return model, Acquisition({"z": model}, {"z": goal}, {}, d.features, under_way, seed=1, success=None)
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_without_bounds_it_is_the_improvement_over_the_best_predicted_mean(goal):
+    model, made = _improvement(Objective(goal=goal))
+    x = np.random.default_rng(4).random((200, 2))
+    with isolated(0):
+        value = made.score(x)
+    sign = 1.0 if goal == "maximize" else -1.0
+    (mean, sd), known = model.predict(x), model.predict(model.data.features)[0]
+    gain = sign * mean - (sign * known).max()
+    z = gain / sd  # Jones, Schonlau and Welch 1998, eq. 15
+    exact = (gain * norm.cdf(z) + sd * norm.pdf(z)) / model.data.scale.spread
+    assert made.name == IMPROVEMENT
+    likely = exact > 1e-2
+    assert likely.sum() > 10
+    np.testing.assert_allclose(np.exp(value[likely]), exact[likely], rtol=0.05)
+
+
+def test_a_number_to_be_matched_is_compared_with_the_best_expected_distance():
+    goal = Objective(goal="match", value=41.0)
+    model, made = _improvement(goal)
+    spread, mean_sd = model.data.scale.spread, model.predict(model.data.features)
+    distance = (41.0 - mean_sd[0]) / spread
+    sd = mean_sd[1] / spread
+    # of a folded normal distribution: Leone, Nelson and Nottingham, Technometrics 3, 543 (1961)
+    z = distance / sd
+    expected = sd * math.sqrt(2 / math.pi) * np.exp(-(z**2) / 2) + distance * (1 - 2 * norm.cdf(-z))
+    assert float(made._function.best_f) == pytest.approx(-expected.min(), abs=0.02)
+
+
+def test_a_repeat_of_what_is_under_way_adds_nothing():
+    """Together they improve by what the one under way does; any other point adds to that."""
+    _, alone = _improvement(Objective(goal="maximize"))
+    _, beside = _improvement(Objective(goal="maximize"), pending=1)
+    with isolated(0):
+        same, other = np.array([[0.9, 0.9]]), np.array([[0.3, 0.9]])
+        assert beside.score(same)[0] == pytest.approx(alone.score(same)[0], abs=0.2)
+        assert beside.score(other)[0] > beside.score(same)[0]
 
 
 def test_isolation_puts_everything_back_and_notes_warnings():

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from made_up_spaces import constrained_space, space
 
 from sdl.objective import Estimate, Objective, OutcomeConstraint
-from sdl.planners import History, Problem, Trial, get_planner
+from sdl.planners import Group, History, Problem, Trial, get_planner
 from sdl.planners.bayes import BayesSettings
 from sdl.planners.points import listed_codes
-from sdl.space import Pool, Space
+from sdl.space import Continuous, Pool, Space
 from sdl.space.sampling import uniform
 
 BAYES = get_planner("bayes")
@@ -133,6 +133,64 @@ def test_every_proposal_is_valid_and_the_same_again(situation: tuple[Problem, Hi
 @given(situations())
 def test_thousands_of_proposals_are_valid_and_the_same_again(situation: tuple[Problem, History, int]) -> None:
     check(*situation)
+
+
+@st.composite
+def further_wishes(draw: st.DrawFn) -> tuple[Problem, History, int]:
+    """Situations with groups, with tolerances, or with repeats allowed."""
+    problem, history, _ = draw(situations())
+    where, n = problem.space, draw(st.integers(1, 5))
+    wish = draw(st.sampled_from(["group", "group", "tolerance", "repeats"]))
+    if wish == "group" and len(where.names) > 1:
+        shared = draw(st.lists(st.sampled_from(where.names), min_size=1, max_size=len(where.names) - 1, unique=True))
+        problem = replace(problem, group=Group(tuple(shared), draw(st.integers(2, 4))))
+    elif wish == "tolerance":
+        bound = {name for c in where.linear if c.is_equality for name in c.terms}
+        loose = {k: p for k, p in where.parameters.items() if isinstance(p, Continuous) and k not in bound}
+        sizes = {k: 0.5 * p.lower if p.scale == "log" else 0.1 * (p.upper - p.lower) for k, p in loose.items()}
+        problem = replace(
+            problem, tolerances={k: min(v, 0.1 * (loose[k].upper - loose[k].lower)) for k, v in sizes.items()}
+        )
+    elif len(problem.objectives) == 1:
+        problem = replace(problem, settings=problem.settings.model_copy(update={"replicates": True}))
+    return problem, history, n
+
+
+def check_wishes(problem: Problem, history: History, n: int) -> None:
+    if not problem.settings.replicates:
+        check(problem, history, n)
+    proposal = BAYES.propose(problem, history, n, seed=11)
+    if problem.settings.replicates:
+        assert [problem.space.problems(c) for c in proposal.candidates] == [[]] * len(proposal.candidates)
+        assert len(set(proposal.candidates)) == len(proposal.candidates) <= n
+        assert not {t.candidate for t in history.trials if t.state != "done"} & set(proposal.candidates) - {
+            t.candidate for t in history.trials if t.state == "done"
+        }
+        assert not {t.candidate for t in history.trials if t.state == "pending"} & set(proposal.candidates)
+    if problem.group is None:
+        return
+    at = 0
+    for told in proposal.diagnostics["group"]["groups"]:
+        members = proposal.candidates[at : at + told["members"]]
+        assert 1 <= len(members) <= problem.group.capacity
+        assert {tuple(m[k] for k in problem.group.shared) for m in members} == {tuple(told["settings"].values())}
+        at += len(members)
+    assert at == len(proposal.candidates)
+
+
+@pytest.mark.slow
+@many(40)
+@given(further_wishes())
+def test_groups_tolerances_and_repeats_keep_all_that_too(situation: tuple[Problem, History, int]) -> None:
+    check_wishes(*situation)
+
+
+@pytest.mark.validate
+@pytest.mark.timeout(3600)
+@many(1000)
+@given(further_wishes())
+def test_groups_tolerances_and_repeats_a_thousand_times(situation: tuple[Problem, History, int]) -> None:
+    check_wishes(*situation)
 
 
 @pytest.mark.slow

@@ -153,3 +153,32 @@ def test_a_planner_that_cannot_keep_them_is_refused_with_the_reason() -> None:
     assert str(MIXTURE.counts[0]) == "at least 2 and at most 3 of a, b, c, d, e, f there, each at least 0.05"
     for planner in ("random", "sobol", "bayes"):
         assert refusals(get_planner(planner), MIXTURE, {"z": Objective(goal="maximize")}, {}) == []
+
+
+def test_parameters_below_zero_are_searched_as_closely_as_others():
+    """The bounds of what is climbed are those of the parameters; only components have a smallest amount above them."""
+    below = Space(
+        {
+            "x": Continuous(type="continuous", bounds=(-5.0, 10.0)),
+            "y": Continuous(type="continuous", bounds=(-3.0, -1.0)),
+        }
+    )
+    region = Region(below)
+    assert region.least.tolist() == [-5.0, -3.0]
+    near = region.perturbed(np.array([[-3.0, -2.0]]), 256, np.random.default_rng(1))
+    assert len(near) > 200
+    assert near[:, 0].max() < 10.0
+    assert np.median(near[:, 0]) < 0.0
+    made = get_planner("sobol").propose(
+        Problem(below, {"z": Objective(goal="minimize")}, {}, BayesSettings(), 1), History(), 9, 1
+    )
+    seen = History(
+        tuple(
+            Trial(i, c, "default", "done", {"z": Estimate((c["x"] + 3.1) ** 2 + (c["y"] + 1.7) ** 2)})
+            for i, c in enumerate(made.candidates, start=1)
+        )
+    )
+    asked = Problem(below, {"z": Objective(goal="minimize")}, {}, BayesSettings(), seed=1)
+    proposal = get_planner("bayes").propose(asked, seen, 1, seed=1)
+    assert proposal.candidates[0]["x"] < -1.5
+    assert "local ascent" in proposal.diagnostics["candidates"][0]["found"]

@@ -239,7 +239,10 @@ def test_protocol_or_sources(bench: Any, base: str) -> None:
     one = one.replace("    action", "     action").replace("    with", "     with").replace("    gives", "     gives")
     assert bench.check(one).plan.source == "default"
     two = one.replace("lab:", " other: {protocol: [{instrument: oven, action: bake}]}\nlab:")
-    assert any("several sources ('default', 'other') are not supported yet" in p for p in bench.problems(two))
+    said = "\n".join(bench.problems(two))
+    assert "of several sources ('default', 'other') one is the target" in said
+    assert "between sources ('default', 'other') is chosen by value for cost" in said
+    assert "cannot choose between sources" in said
 
 
 @pytest.mark.parametrize("section", ["space", "objectives", "lab", "planner", "stop", "protocol"])

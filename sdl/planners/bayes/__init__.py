@@ -6,6 +6,9 @@
     models        the Gaussian process of one outcome
     outliers      which results are believed less
     choice        which kernel and scale an outcome gets
+    hints         physics and earlier campaigns as functions of what the models see
+    prior_means   what a model makes of them
+    weighing      which of them a model uses
     intervals     how wide the intervals are that are told beforehand
     failures      how likely an experiment is to fail
     isolation     nothing global is relied on, or changed

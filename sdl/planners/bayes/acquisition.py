@@ -1,10 +1,15 @@
-"""What a candidate is worth: BoTorch's log noisy expected improvement, times the probability of not failing.
+"""What a candidate is worth: BoTorch's log expected improvement, times the probability of not failing.
 
-`qLogNoisyExpectedImprovement` (Ament, Daulton, Eriksson, Balandat and Bakshy, NeurIPS 2023): the true outcomes at the
-candidate, at all points tried that may be the best and at all points under way are drawn jointly from the posterior
-(quasi-random normals); the mean over draws is taken of the improvement over the best of those points that are feasible
-in the draw, times a smooth indicator of the candidate's own feasibility. Points under way have another outcome in
-each draw, so nothing is assumed of them.
+With one objective and no outcome bounds it is the improvement over the best expected merit among the points tried
+(`qLogExpectedImprovement` with a plug-in best). Where the models are sure, drawing the best of those points anew in each
+draw makes no difference; where much of the spread is taken for noise it makes almost any far point look like a gain
+(docs/bayes.md has what was measured).
+
+With outcome bounds it is `qLogNoisyExpectedImprovement` (Ament, Daulton, Eriksson, Balandat and Bakshy, NeurIPS 2023; so is the
+logarithm in the other): the true outcomes at the candidate, at all points tried that may be the best and at all points under
+way are drawn jointly from the posterior (quasi-random normals); the mean over draws is taken of the improvement over the best
+of those points that are feasible in the draw, times a smooth indicator of the candidate's own feasibility. In both, points
+under way have another outcome in each draw, so nothing is assumed of them.
 
 While it is more likely than not that no point tried is feasible, it is the log probability of feasibility instead
 (`qLogProbabilityOfFeasibility`).
@@ -15,16 +20,22 @@ objectives, or follows from the best results by the rule of Ishibuchi et al. (GE
 worst of them. As the cost of hypervolumes grows quickly with the number of objectives, more than four of them are weighed by
 an augmented Chebyshev scalarisation whose weights are drawn anew for each candidate (ParEGO: Knowles, IEEE Transactions on
 Evolutionary Computation 10, 50 (2006); `qLogNParEGO`).
+
+Objectives that are joined by their desirabilities count as one: the joint desirability of each joint draw (`desirable`).
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from botorch.acquisition.logei import qLogNoisyExpectedImprovement, qLogProbabilityOfFeasibility
+from botorch.acquisition.logei import (
+    qLogExpectedImprovement,
+    qLogNoisyExpectedImprovement,
+    qLogProbabilityOfFeasibility,
+)
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.acquisition.multi_objective.objective import GenericMCMultiOutputObjective
 from botorch.acquisition.multi_objective.parego import qLogNParEGO
@@ -34,7 +45,10 @@ from botorch.sampling import SobolQMCNormalSampler
 from botorch.utils.multi_objective.hypervolume import infer_reference_point
 from botorch.utils.multi_objective.pareto import is_non_dominated
 
+from sdl.objective import is_joint
+from sdl.planners.bayes.desirable import Joint
 from sdl.planners.bayes.models import joint, tensor
+from sdl.planners.bayes.robust import Averaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +58,7 @@ if TYPE_CHECKING:
     from sdl.objective import Objective, OutcomeConstraint
     from sdl.planners.bayes.failures import SuccessModel
     from sdl.planners.bayes.models import OutcomeModel
+    from sdl.planners.bayes.robust import Tolerances
 
     Array = NDArray[np.float64]
 
@@ -52,13 +67,30 @@ Model = Any
 
 DRAWS = 128
 _PRUNING_DRAWS = 512
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 _CHUNK = 1024
-IMPROVEMENT = "log noisy expected improvement"
+IMPROVEMENT = "log expected improvement"
+NOISY_IMPROVEMENT = "log noisy expected improvement"
+OF_DESIRABILITY = " of the joint desirability"
 FEASIBILITY = "log probability of feasibility"
 HYPERVOLUME = "log noisy expected hypervolume improvement"
 SCALARISED = "log noisy expected improvement of a weighted Chebyshev distance"
 MOST_BY_HYPERVOLUME = 4
 """Objectives up to which hypervolumes are computed, as in Ax."""
+
+
+class Factor(Protocol):
+    """What an acquisition is multiplied by."""
+
+    name: str
+
+    def log(self, x: Tensor) -> Tensor:
+        """Return its logarithm at features x, shape (n, f), as shape (n,); differentiable."""
+        ...
+
+    def log_of_group(self, x: Tensor) -> Tensor:
+        """Return its logarithm for groups carried out together, shape (m, k, f), as shape (m,)."""
+        ...
 
 
 class Acquisition:
@@ -73,6 +105,8 @@ class Acquisition:
         seed: of the draws.
         success: the probability that an experiment does not fail, or None where none has failed.
         order: of the candidate in its round, from 0; weights of a scalarisation differ between candidates.
+        factors: what the acquisition is multiplied by, such as one over the cost.
+        tolerances: how far parameters may be off, so that outcomes count by their expectation; or None.
 
     Attributes:
         name: which acquisition function it is.
@@ -91,16 +125,24 @@ class Acquisition:
         seed: int,
         success: SuccessModel | None,
         order: int = 0,
+        factors: Sequence[Factor] = (),
+        tolerances: Tolerances | None = None,
     ) -> None:
+        self.factors = tuple(factors)
         names = list(models)
         model = joint(list(models.values()))
+        if tolerances is not None:
+            model = Averaged(model, tolerances)
         bounds = [
             bound
             for outcome, limits in constraints.items()
             if outcome in models
             for bound in _bounds(names.index(outcome), models[outcome], limits)
         ]
-        merits = [_merit(names.index(name), models[name], goal) for name, goal in objectives.items()]
+        desirable = Joint(models, objectives) if is_joint(objectives) else None
+        merits: list[Any] = [_merit(names.index(name), models[name], goal) for name, goal in objectives.items()]
+        if desirable is not None:
+            merits = [desirable]
         baseline = tensor(tried)
         sampler = SobolQMCNormalSampler(torch.Size([DRAWS]), seed=seed)
         pending = tensor(under_way) if len(under_way) else None
@@ -113,8 +155,17 @@ class Acquisition:
             self._function = qLogProbabilityOfFeasibility(model, bounds, sampler, X_pending=pending)
             return
         options: dict[str, Any] = {"constraints": bounds or None, "X_pending": pending, "prune_baseline": False}
+        # Divided by a cost, what a candidate adds to those under way must count, and not what all of them gain together.
+        adds = bool(self.factors) and pending is not None
+        if len(merits) == 1 and not bounds and not adds:
+            self.name = IMPROVEMENT + (OF_DESIRABILITY if desirable else "")
+            one = GenericMCObjective(merits[0])
+            best = desirable.expected(model, baseline)[0].max() if desirable else None
+            best = _best_expected(model, merits[0], baseline) if best is None else best
+            self._function = qLogExpectedImprovement(model, best, sampler, objective=one, X_pending=pending)
+            return
         if len(merits) == 1:
-            self.name = IMPROVEMENT
+            self.name = NOISY_IMPROVEMENT + (OF_DESIRABILITY if desirable else "")
             one = GenericMCObjective(merits[0])
             with torch.no_grad():
                 baseline = prune_inferior_points(
@@ -153,6 +204,8 @@ class Acquisition:
     def __call__(self, x: Tensor) -> Tensor:
         """Return the log acquisition at features x, shape (n, f), as shape (n,); differentiable."""
         value = self._function(x[:, None, :])
+        for factor in self.factors:
+            value = value + factor.log(x)
         return value if self.success is None else value + self.success.log_probability(x)
 
     def score(self, features: Array) -> Array:
@@ -161,6 +214,21 @@ class Acquisition:
             parts: Sequence[Tensor] = [self(tensor(features[i : i + _CHUNK])) for i in range(0, len(features), _CHUNK)]
         value: Array = torch.nan_to_num(torch.cat(list(parts)), nan=-math.inf).numpy()
         return value
+
+    def of_group(self, features: Array) -> Array:
+        """Return the log acquisition of groups carried out together, shape (m, k, f), as shape (m,); never NaN, −∞ instead.
+
+        How likely members are to succeed enters as the mean of the logarithms.
+        """
+        x = tensor(features)
+        with torch.no_grad():
+            value = self._function(x)
+            for factor in self.factors:
+                value = value + factor.log_of_group(x)
+            if self.success is not None:
+                value = value + self.success.log_probability(x.flatten(0, 1)).reshape(x.shape[:2]).mean(dim=1)
+        found: Array = torch.nan_to_num(value, nan=-math.inf).numpy()
+        return found
 
     def slope(self, features: Array) -> tuple[float, Array]:
         """Return the log acquisition of one point, shape (f,), and its gradient, shape (f,)."""
@@ -177,6 +245,14 @@ def _merit(column: int, model: OutcomeModel, goal: Objective) -> Callable[..., T
         return lambda samples, X=None: -(samples[..., column] - target).abs()  # noqa: N803  BoTorch's name
     sign = -1.0 if goal.goal == "minimize" else 1.0
     return lambda samples, X=None: sign * samples[..., column]  # noqa: N803
+
+
+def _best_expected(model: Model, merit: Callable[..., Tensor], tried: Tensor) -> Tensor:
+    """Return the largest expected merit among points tried, shape (m, f), by Gauss–Hermite quadrature of 32 nodes."""
+    with torch.no_grad():
+        posterior = model.posterior(tried)
+        drawn = posterior.mean + tensor(_NODES)[:, None, None] * posterior.variance.clamp_min(0.0).sqrt()
+        return (tensor(_WEIGHTS / _WEIGHTS.sum())[:, None] * merit(drawn)).sum(dim=0).max()
 
 
 def _of_merit(merit: float, model: OutcomeModel, goal: Objective) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 
 from sdl.planners.bayes.models import KernelName, OutcomeModel, fit
 from sdl.planners.bayes.outliers import doubting
+from sdl.planners.bayes.sparse import FROM
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +30,10 @@ _EVERY = 10
 """Up to this many results models are compared in every round. Chosen."""
 _GROWTH = 1.1
 """Beyond, they are compared when there are this many times the results of the last comparison. Chosen."""
-_MARGIN = 3.0
-"""Advantage in log evidence that another model needs: "strong" (Kass and Raftery, J. Am. Stat. Assoc. 90, 773 (1995), §3.2)."""
+MARGIN = 5.0
+"""Advantage in log evidence that another model needs: "very strong" (Kass and Raftery, J. Am. Stat. Assoc. 90, 773 (1995),
+section 3.2). The kernel with kinks is in use without evidence. Weighing the kinds by their evidence instead was no better
+(docs/bayes.md)."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,22 @@ class Kind:
 
 KINDS = tuple(Kind(kernel, bend) for bend in ("plain", "power", "log") for kernel in ("matern52", "rbf"))
 """Candidates, the one without evidence first."""
+SPARSE = tuple(Kind("sparse", bend) for bend in ("plain", "power", "log"))
+"""Further candidates where there are many parameters (`sparse`)."""
 
 
-def _neighbours(held: Kind) -> list[Kind]:
+def kinds_for(groups: Sequence[str], results: int) -> tuple[Kind, ...]:
+    """Return the candidates for features whose length scales have these names, and so many results.
+
+    Which few of many parameters count is not asked of fewer results than there are parameters: some always seem to explain them.
+    """
+    many = len(set(groups))
+    return (*KINDS, *SPARSE) if FROM <= many <= results else KINDS
+
+
+def _neighbours(held: Kind, kinds: Sequence[Kind]) -> list[Kind]:
     """Return the kinds that differ from one in one respect: the best of all is reached in two comparisons, at half the cost."""
-    return [k for k in KINDS if (k.kernel == held.kernel) != (k.bend == held.bend)]
+    return [k for k in kinds if (k.kernel == held.kernel) != (k.bend == held.bend)]
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,7 @@ def last_choice(history: History, outcome: str) -> Last | None:
         told = (record.diagnostics.get("models") or {}).get(outcome)
         choice = told.get("choice") if isinstance(told, dict) else None
         if isinstance(choice, dict):
-            kind = next((k for k in KINDS if k.name == choice.get("kind")), None)
+            kind = next((k for k in (*KINDS, *SPARSE) if k.name == choice.get("kind")), None)
             results = choice.get("compared_at")
             if kind is not None and isinstance(results, int):
                 return Last(kind, results)
@@ -85,6 +99,9 @@ def choose(data: OutcomeData, groups: Sequence[str], last: Last | None) -> tuple
         last: the last comparison, or None.
     """
     n = len(data.numbers)
+    kinds = kinds_for(groups, n)
+    if last is not None and last.kind not in kinds:
+        last = None  # parameters have been frozen or results retracted since
     if n < FEWEST:
         kind = KINDS[0]
         return fit(data, groups, kind.kernel), {"kind": kind.name, "why": f"fewer than {FEWEST} results"}
@@ -105,14 +122,14 @@ def choose(data: OutcomeData, groups: Sequence[str], last: Last | None) -> tuple
     # Which results are doubted is asked of the model in use; else each candidate would explain others away.
     doubted, model = doubting(bent, groups, held.kernel)
     models = {held: model}
-    for kind in KINDS if last is None else _neighbours(held):
+    for kind in kinds if last is None else _neighbours(held, kinds):
         other = doubted.bent(kind.bend)
         if kind != held and other is not None:
             models[kind] = fit(other, groups, kind.kernel)
     evidence = {kind: float(model.log_density().sum()) for kind, model in models.items()}
     best = max(models, key=lambda kind: evidence[kind])  # max keeps the first among equals, which is the one in use
-    chosen = best if evidence[best] > evidence[held] + _MARGIN else held
-    why = "best by what is left out" if chosen == best else f"'{best.name}' is better by less than {_MARGIN:g}"
+    chosen = best if evidence[best] > evidence[held] + MARGIN else held
+    why = "best by what is left out" if chosen == best else f"'{best.name}' is better by less than {MARGIN:g}"
     return models[chosen], {
         "kind": chosen.name,
         "why": why,

@@ -11,7 +11,9 @@ import numpy as np
 
 from sdl.errors import SpaceError
 from sdl.planners.bayes.scales import Scale, bent, plain
-from sdl.space import Categorical
+from sdl.planners.bayes.scatter import scatter_of
+from sdl.space import Categorical, Continuous
+from sdl.space.space import category_features
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,11 +22,15 @@ if TYPE_CHECKING:
 
     from sdl.objective import Objective, OutcomeConstraint
     from sdl.planners.base import History, Trial
+    from sdl.planners.bayes.hints import Hint
     from sdl.planners.bayes.scales import Bend
+    from sdl.planners.bayes.scatter import Scatter
     from sdl.space import Space
 
     Array = NDArray[np.float64]
 
+_EXACT = 1e-6
+"""Share of a parameter's range within which a number counts as one of its levels: what is left is rounding."""
 _VAGUE = 1e3
 """A result whose uncertainty is this many times the spread of all results tells nothing."""
 
@@ -73,10 +79,60 @@ class FeatureMap:
             span[numeric] = np.where(width > 0, width, 1.0)
         return low, span
 
+    @property
+    def limits(self) -> tuple[Array, Array]:
+        """Where features begin, and how wide they are, in unit coordinates; shapes (f,)."""
+        return self._range
+
     def __call__(self, codes: Array) -> Array:
         """Return features, shape (n, f), of codes, shape (n, d)."""
         low, span = self._range
         return np.ascontiguousarray((self.space.features(codes) - low) / span)
+
+    def codes(self, features: Array) -> Array:
+        """Return codes, shape (n, d), of features, shape (n, f): levels and categories are the nearest ones."""
+        low, span = self._range
+        unit = features * span + low
+        columns: list[Array] = []
+        at = 0
+        for parameter in self.space.parameters.values():
+            if isinstance(parameter, Categorical):
+                known = category_features(parameter)
+                mine = unit[:, at : at + known.shape[1]]
+                columns.append(((mine[:, None, :] - known) ** 2).sum(axis=2).argmin(axis=1).astype(np.float64))
+                at += known.shape[1]
+                continue
+            u = unit[:, at]
+            at += 1
+            if isinstance(parameter, Continuous):
+                columns.append(_along(parameter, u))
+            else:
+                levels = parameter.levels
+                column = parameter.lower + u * (parameter.upper - parameter.lower)
+                right = np.clip(np.searchsorted(levels, column), 1, len(levels) - 1)
+                low_one, high_one = levels[right - 1], levels[right]
+                near = np.where(column - low_one <= high_one - column, low_one, high_one)
+                # between and outside the levels (an earlier campaign may have been there) a number stays as it is
+                columns.append(np.where(np.abs(column - near) <= _EXACT * (levels[-1] - levels[0]), near, column))
+        return np.stack(columns, axis=1)
+
+    def stretch(self, codes: Array) -> Array:
+        """Return the derivative of each continuous parameter's code by its feature, shape (n, d); 0 for all others."""
+        found = np.zeros(codes.shape)
+        _, span = self._range
+        for i, (name, parameter) in enumerate(self.space.parameters.items()):
+            if isinstance(parameter, Continuous):
+                width = parameter.upper - parameter.lower
+                along = codes[:, i] * math.log(parameter.upper / parameter.lower) if parameter.scale == "log" else width
+                found[:, i] = along * span[self.columns[name]]
+        return found
+
+
+def _along(parameter: Continuous, unit: Array) -> Array:
+    """Return what lies at unit coordinates, shape (n,), along a parameter's scale, also beyond its bounds."""
+    if parameter.scale == "log":
+        return np.asarray(parameter.lower * np.exp(unit * math.log(parameter.upper / parameter.lower)))
+    return np.asarray(parameter.lower + unit * (parameter.upper - parameter.lower))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +150,9 @@ class OutcomeData:
         landmarks: numbers that the campaign compares the outcome with, in its unit.
         excess: standard deviations of a noise of its own that a doubted result has, in the outcome's unit, shape (n,), zero
             for all others; or None where none is doubted.
+        hints: what is known of the outcome beforehand, as far as it is used (`hints`).
+        scatter: how noise differs over the space, where duplicates say that it does.
+        core: rows that hyperparameters are fitted to in long runs (`subset`); None for all.
     """
 
     name: str
@@ -104,6 +163,9 @@ class OutcomeData:
     scale: Scale
     landmarks: tuple[float, ...] = ()
     excess: Array | None = None
+    hints: tuple[Hint, ...] = ()
+    scatter: Scatter | None = None
+    core: tuple[int, ...] | None = None
 
     @cached_property
     def standardised(self) -> Array:
@@ -113,9 +175,12 @@ class OutcomeData:
     @cached_property
     def noise(self) -> Array | None:
         """Known noise variances on the model's scale, shape (n,), or None: by the slope of the scale at each value."""
-        if self.uncertainties is None and self.excess is None:
+        parts = [u**2 for u in (self.uncertainties, self.excess) if u is not None]
+        if self.scatter is not None:
+            parts.append(self.scatter.excess(self.features))
+        if not parts:
             return None
-        known = sum(u**2 for u in (self.uncertainties, self.excess) if u is not None)
+        known = sum(parts)
         return np.asarray(known * self.scale.slope(self.values) ** 2)
 
     @property
@@ -130,8 +195,9 @@ class OutcomeData:
 
     def bent(self, bend: Bend) -> OutcomeData | None:
         """Return the same observations on a bent scale, or None where that bend makes no sense for them."""
-        if bend == "log" and self.values.min() <= 0:
-            return None  # even a doubted result needs a place on the scale
+        below = any(h.role == "mean" and not h.is_positive for h in self.hints)
+        if bend == "log" and (below or self.values.min() <= 0):
+            return None  # even a doubted result, or what is expected, needs a place on the scale
         scale = bent(plain(self.name, self.trusted, self.landmarks)[0], bend, self.trusted, self.landmarks)
         return None if scale is None else replace(self, scale=scale)
 
@@ -257,4 +323,6 @@ def _outcome(
             f"'{name}': {len(usable)} of {len(values)} results have a usable uncertainty; all are left aside and the "
             f"noise is inferred"
         )
-    return OutcomeData(name, tuple(numbers), features(np.array(codes)), y, uncertainties, scale, tuple(landmarks))
+    x = features(np.array(codes))
+    scatter = scatter_of(x, y, len(features.space.names))
+    return OutcomeData(name, tuple(numbers), x, y, uncertainties, scale, tuple(landmarks), scatter=scatter)

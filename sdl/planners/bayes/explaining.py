@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from scipy.stats import norm
 
 from sdl.errors import SpaceError
-from sdl.planners.bayes.choice import choose, last_choice
+from sdl.objective import is_joint
 from sdl.planners.bayes.data import FeatureMap, observe
+from sdl.planners.bayes.desirable import predicted as predicted_desirability
+from sdl.planners.bayes.influence import MOST, Influence, influence
 from sdl.planners.bayes.isolation import isolated
-from sdl.planners.bayes.models import OutcomeModel, tensor
+from sdl.planners.bayes.models import OutcomeModel, joint, tensor
 from sdl.planners.bayes.sensitivity import Sensitivity, sensitivity
+from sdl.planners.bayes.sources import of_target
+from sdl.planners.bayes.weighing import modelled
+from sdl.space.sampling import uniform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +37,8 @@ FEWEST = 3
 """Results below which the effects of parameters are not told: the model is hardly more than its prior. Chosen."""
 _CHUNK = 256
 _DRAWS = 128
+_POINTS = 512
+"""Rows or feasible points, besides those tried, among which the predicted best is looked for. Chosen."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class ModelTold:
         lengthscales: feature → length scale, in shares of the feature's range.
         sensitivity: what matters to the predicted outcome; None for what is no objective.
         missing: why there is no sensitivity, in words, or None.
+        influence: what each experiment contributes to the predicted best; None for what is no objective.
+        no_influence: why there is none, in words, or None.
     """
 
     outcome: str
@@ -60,6 +69,8 @@ class ModelTold:
     lengthscales: Mapping[str, float]
     sensitivity: Sensitivity | None = None
     missing: str | None = None
+    influence: Influence | None = None
+    no_influence: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +130,13 @@ def models_told(problem: Problem, history: History) -> tuple[ModelTold, ...]:
     """
     with isolated(0):
         features, models, choices = _refitted(problem, history)
-        return tuple(_model_told(problem, features, model, choices[outcome]) for outcome, model in models.items())
+        return tuple(
+            replace(
+                _model_told(problem, features, model, choices[outcome]),
+                **_influence_of(problem, features, models, outcome),
+            )
+            for outcome, model in models.items()
+        )
 
 
 def candidate_told(problem: Problem, history: History, candidate: Candidate) -> CandidateTold | None:
@@ -139,40 +156,66 @@ def candidate_told(problem: Problem, history: History, candidate: Candidate) -> 
     """
     with isolated(0):
         features, models, _ = _refitted(problem, history)
-        numbers = _with_objectives(problem, models)
-        if not numbers:
-            return None
-        x = features(problem.space.encode([candidate]))
-        known = _features_of(models[next(iter(problem.objectives))], numbers)
-        merits, worth = [], []
-        eligible = _least_broken(problem, models, known)
-        for name, goal in problem.objectives.items():
-            model = models[name]
-            mean, sd = (float(v[0]) for v in model.predict(x))
-            predicted = model.predict(known)[0]
-            merit = np.array([goal.merit(float(v)) for v in predicted])
-            at = int(eligible[np.argmax(merit[eligible])])
-            gain = goal.merit(mean) - float(merit[at])
-            worth.append(
-                Worth(
-                    name,
-                    mean,
-                    sd,
-                    float(predicted[at]),
-                    numbers[at],
-                    gain,
-                    sd / abs(gain) if gain != 0 and math.isfinite(sd / abs(gain)) else None,
-                    share_of_mean(gain, sd),
-                )
+        return told_of(problem, models, features(problem.space.encode([candidate])))
+
+
+def told_of(problem: Problem, models: Mapping[str, OutcomeModel], x: Array) -> CandidateTold | None:
+    """Say what `candidate_told` says, by models that are at hand.
+
+    Args:
+        problem: what was asked.
+        models: outcome → model.
+        x: features of the candidate, shape (1, f).
+    """
+    numbers = _with_objectives(problem, models)
+    if not numbers:
+        return None
+    known = _features_of(models[next(iter(problem.objectives))], numbers)
+    merits, worth = [], []
+    eligible = _least_broken(problem, models, known)
+    for name, goal in problem.objectives.items():
+        model = models[name]
+        mean, sd = (float(v[0]) for v in model.predict(x))
+        predicted = model.predict(known)[0]
+        merit = np.array([goal.merit(float(v)) for v in predicted])
+        at = int(eligible[np.argmax(merit[eligible])])
+        gain = goal.merit(mean) - float(merit[at])
+        worth.append(
+            Worth(
+                name,
+                mean,
+                sd,
+                float(predicted[at]),
+                numbers[at],
+                gain,
+                sd / abs(gain) if gain != 0 and math.isfinite(sd / abs(gain)) else None,
+                share_of_mean(gain, sd),
             )
-            merits.append((goal.merit(mean), merit))
-        keeps = {
-            outcome: _keeps(models[outcome], bounds, x)
-            for outcome, bounds in problem.outcome_constraints.items()
-            if outcome in models
-        }
+        )
+        merits.append((goal.merit(mean), merit))
+    keeps = {
+        outcome: _keeps(models[outcome], bounds, x)
+        for outcome, bounds in problem.outcome_constraints.items()
+        if outcome in models
+    }
+    if is_joint(problem.objectives):
+        leaning, because = _joint_leaning(problem, models, x, known[eligible])
+        return CandidateTold(leaning, because, tuple(worth), keeps)
     leaning, because = _leaning(worth, merits, numbers)
     return CandidateTold(leaning, because, tuple(worth), keeps)
+
+
+def _joint_leaning(problem: Problem, models: Mapping[str, OutcomeModel], x: Array, known: Array) -> tuple[str, str]:
+    """Say by which part of its expected improvement of the joint desirability, taken as normal, a candidate was chosen."""
+    whole = joint(list(models.values()))
+    mean, sd = (float(v[0]) for v in predicted_desirability(models, problem.objectives, whole, x))
+    best = float(predicted_desirability(models, problem.objectives, whole, known)[0].max())
+    said = f"its joint desirability is expected to be {mean:.2g} ± {sd:.2g}, of known experiments at most {best:.2g}"
+    if mean <= best:
+        return "explores", f"{said}: what it promises is uncertainty"
+    share = share_of_mean(mean - best, sd)
+    said += f": {100 * share:.0f} % of its expected improvement come from the predicted mean"
+    return ("exploits" if share >= 0.5 else "both"), said
 
 
 def share_of_mean(gain: float, sd: float) -> float:
@@ -206,11 +249,12 @@ def _leaning(worth: list[Worth], merits: list[tuple[float, Array]], numbers: lis
 
 def _refitted(problem: Problem, history: History) -> tuple[FeatureMap, dict[str, OutcomeModel], dict[str, Json]]:
     features = FeatureMap(problem.space)
+    history = of_target(problem, history)
     seen = observe(features, history, problem.objectives, problem.outcome_constraints)
     models: dict[str, OutcomeModel] = {}
     choices: dict[str, Json] = {}
     for outcome, data in seen.outcomes.items():
-        models[outcome], choices[outcome] = choose(data, features.groups, last_choice(history, outcome))
+        models[outcome], choices[outcome] = modelled(problem, history, features, data)
     return features, models, choices
 
 
@@ -246,6 +290,33 @@ def _keeps(model: OutcomeModel, bounds: OutcomeConstraint, x: Array) -> float:
     low = -math.inf if bounds.at_least is None else float(scale.standardised(float(bounds.at_least)))
     high = math.inf if bounds.at_most is None else float(scale.standardised(float(bounds.at_most)))
     return float(max(norm.cdf((high - mean) / sd) - norm.cdf((low - mean) / sd), 0.0))
+
+
+def _influence_of(
+    problem: Problem, features: FeatureMap, models: Mapping[str, OutcomeModel], outcome: str
+) -> dict[str, Any]:
+    """Return what experiments contribute to the predicted best of an outcome, or why that is not told, as fields of `ModelTold`.
+
+    The best is looked for among the points tried and rows of the pool, or feasible points, drawn at random; of these
+    among those that are predicted to break the fewest bounds.
+    """
+    if outcome not in problem.objectives:
+        return {"no_influence": "it is no objective"}
+    model, space = models[outcome], problem.space
+    if len(model.data.numbers) > MOST:
+        return {"no_influence": f"there are {len(model.data.numbers)} results, and it is computed for at most {MOST}"}
+    try:
+        drawn = uniform(
+            space, _POINTS if space.pool is None else min(_POINTS, len(space.pool)), np.random.default_rng(2)
+        )
+        points = np.concatenate([model.data.features, features(drawn)])
+        return {
+            "influence": influence(model, problem.objectives[outcome], points[_least_broken(problem, models, points)])
+        }
+    except SpaceError as error:
+        return {"no_influence": str(error)}
+    except torch.linalg.LinAlgError as error:
+        return {"no_influence": f"could not be computed: {error}"}
 
 
 def _model_told(problem: Problem, features: FeatureMap, model: OutcomeModel, choice: Json) -> ModelTold:

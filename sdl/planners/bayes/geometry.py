@@ -56,7 +56,7 @@ class Region:
             [float(len(p.values) - 1) if p.type == "categorical" else p.upper for p in self.parameters]
         )
         self.span = self.high - self.low
-        self.least = np.maximum(self.low, space.smallest_amounts)
+        self.least = np.where(space.counted, np.maximum(self.low, space.smallest_amounts), self.low)
         """Lower bounds of what is there: those of the parameters, or the smallest amounts of components."""
         self._bases: dict[bytes, Array] = {}
 

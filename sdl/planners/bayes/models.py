@@ -5,14 +5,16 @@ parameters as in Hvarfner, Hellsten and Nardi, ICML 2024, maximum a posteriori) 
 
 - The kernel is RBF or Matérn 5/2, the scale plain or bent: `choice` decides by what is left out. Numbers have one length
   scale each, and each category without descriptors has one for all its one-hot columns, as its values are exchangeable.
-- The prior of the noise is twice as wide (2 in the logarithm of the variance), as nobody knows beforehand whether results
-  come from a simulation without noise or from a furnace.
+- The prior of the noise is BoTorch's with a small share of next to none, as results may come from a simulation (`noise_prior`).
 - Stated uncertainties u enter as noise variances u², on top of which a common variance is inferred: what an instrument
   states covers its reading, not the scatter between specimens.
+- In long runs hyperparameters are fitted to some of the results; the posterior rests on all (`subset`).
+- With many parameters there is a third kernel, of few that count (`sparse`).
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,7 +29,11 @@ from gpytorch.constraints import GreaterThan
 from gpytorch.kernels import MaternKernel, ProductKernel, RBFKernel
 from gpytorch.likelihoods import FixedNoiseGaussianLikelihood, GaussianLikelihood
 from gpytorch.mlls import ExactMarginalLogLikelihood
-from gpytorch.priors import GammaPrior, LogNormalPrior
+from gpytorch.priors import GammaPrior
+
+from sdl.planners.bayes.noise_prior import NoisePrior
+from sdl.planners.bayes.prior_means import plain_kernel, prior_of
+from sdl.planners.bayes.sparse import sparse_part
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,10 +58,8 @@ _LEAST_INFERRED = 1e-6
 """Least inferred noise variance (standardised): a thousandth of the spread of the results. Chosen."""
 _START_NOISE = 1e-3
 """Where the fit of the noise variance begins. Chosen."""
-_NOISE = (-4.0, 2.0)
-"""Mean and standard deviation of the logarithm of the noise variance; the mean is BoTorch's."""
 
-KernelName = Literal["rbf", "matern52"]
+KernelName = Literal["rbf", "matern52", "sparse"]
 
 
 def tensor(values: object) -> Tensor:
@@ -84,12 +88,7 @@ class OutcomeModel:
     @property
     def lengthscales(self) -> dict[str, float]:
         """Name → length scale, in features, in the order of the features."""
-        values: dict[str, float] = {}
-        for kernel in _parts(self.gp.covar_module):
-            columns = kernel.active_dims.tolist()
-            lengths = kernel.lengthscale.detach().reshape(-1).expand(len(columns))
-            values.update((self.groups[i], float(v)) for i, v in zip(columns, lengths, strict=True))
-        return {name: values[name] for name in self.groups}
+        return lengthscales_of(plain_kernel(self.gp.covar_module), self.groups)
 
     @property
     def noise(self) -> float:
@@ -119,7 +118,19 @@ class OutcomeModel:
             reach: standard deviations to either side; noise is counted as far as it was inferred.
         """
         mean, sd = self._at(features)
-        return self.data.scale.interval(mean, np.sqrt(sd**2 + self.noise), reach)
+        return self.data.scale.interval(mean, np.sqrt(sd**2 + self.noise_at(features)), reach)
+
+    def noise_at(self, features: Array) -> Array:
+        """Return the noise variance of a new measurement at features of shape (m, f), standardised, shape (m,).
+
+        It is what was inferred, and where duplicates say that noise differs, what it is larger there; not what is stated.
+        """
+        found = np.full(len(features), self.noise)
+        if self.data.scatter is None:
+            return found
+        mean, _ = self._at(features)
+        larger: Array = self.data.scatter.excess(features) * self.data.scale.slope(self.data.scale.natural(mean)) ** 2
+        return found + larger
 
     def _at(self, features: Array) -> tuple[Array, Array]:
         with torch.no_grad():
@@ -169,12 +180,37 @@ def fit(data: OutcomeData, groups: Sequence[str], kernel: KernelName = "matern52
     """
     gp = _prior_mode(data, groups, kernel)
     try:
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
+        _fit_in_place(gp, data)
     except ModelFittingError:
         # not seen so far; whatever comes, a proposal does not break here
         note = f"'{data.name}': the model could not be fitted; its hyperparameters are the modes of their priors"
         return OutcomeModel(data, tuple(groups), kernel, _final(_prior_mode(data, groups, kernel)), (note,))
     return OutcomeModel(data, tuple(groups), kernel, _final(gp))
+
+
+def _fit_in_place(gp: Model, data: OutcomeData) -> None:
+    """Set a model's hyperparameters to the mode of their posterior given all results, or those that are the core."""
+    if data.core is None:
+        fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp))
+        return
+    rows = list(data.core)
+    likelihood = copy.deepcopy(gp.likelihood)
+    if data.noise is not None:
+        likelihood.noise_covar.noise = tensor(data.noise[rows]).clamp_min(_LEAST_STATED)
+    part = SingleTaskGP(
+        tensor(data.features[rows]),
+        tensor(data.standardised[rows])[:, None],
+        likelihood=likelihood,
+        covar_module=gp.covar_module,
+        mean_module=gp.mean_module,
+        outcome_transform=None,
+    )
+    fit_gpytorch_mll(ExactMarginalLogLikelihood(part.likelihood, part))
+    # mean and kernel are shared; the likelihood of stated noise also holds the noise of the results it belongs to
+    if data.noise is None:
+        gp.likelihood.load_state_dict(part.likelihood.state_dict())
+    else:
+        gp.likelihood.second_noise_covar.load_state_dict(part.likelihood.second_noise_covar.state_dict())
 
 
 def _final(gp: Model) -> Model:
@@ -189,7 +225,7 @@ def joint(models: Sequence[OutcomeModel]) -> Model:
 
 def _prior_mode(data: OutcomeData, groups: Sequence[str], kernel: KernelName) -> Model:
     """Return the model before it is fitted, its hyperparameters at the modes of their priors."""
-    prior = LogNormalPrior(*_NOISE)
+    prior = NoisePrior()
     constraint = GreaterThan(_LEAST_INFERRED, transform=None, initial_value=_START_NOISE)
     if data.noise is None:
         likelihood = GaussianLikelihood(noise_prior=prior, noise_constraint=constraint)
@@ -200,13 +236,30 @@ def _prior_mode(data: OutcomeData, groups: Sequence[str], kernel: KernelName) ->
             noise_prior=prior,
             noise_constraint=constraint,
         )
+    mean, covariance = prior_of(data, _kernel(groups, kernel))
     return SingleTaskGP(
         tensor(data.features),
         tensor(data.standardised)[:, None],
         likelihood=likelihood,
-        covar_module=_kernel(groups, kernel),
+        covar_module=covariance,
+        mean_module=mean,
         outcome_transform=None,  # `OutcomeData` standardises, as it also knows what to do where nothing varies
     )
+
+
+def kernel_of(groups: Sequence[str], kernel: KernelName) -> Kernel:
+    """Return a kernel on features with the priors of all models here, before it is fitted."""
+    return _kernel(groups, kernel)
+
+
+def lengthscales_of(kernel: Kernel, groups: Sequence[str]) -> dict[str, float]:
+    """Return name → length scale, in features, of a kernel that `kernel_of` made."""
+    values: dict[str, float] = {}
+    for part in _parts(kernel):
+        columns = part.active_dims.tolist()
+        lengths = part.lengthscale.detach().reshape(-1).expand(len(columns))
+        values.update((groups[i], float(v)) for i, v in zip(columns, lengths, strict=True))
+    return {name: values[name] for name in groups}
 
 
 def _kernel(groups: Sequence[str], kernel: KernelName) -> Kernel:
@@ -226,6 +279,8 @@ def _part(kernel: KernelName, columns: Sequence[int], lengths: int | None, dimen
     of the number of length scales, but the tail of a Gamma distribution with concentration 3 as in BayBE's default preset
     (0.15): a model of few results is not to believe that an outcome is flat where nobody has looked.
     """
+    if kernel == "sparse":
+        return sparse_part(columns, lengths)
     mode = math.exp(math.sqrt(2.0) - 3.0) * math.sqrt(dimension)
     prior = GammaPrior(_CONCENTRATION, (_CONCENTRATION - 1.0) / mode)
     options: dict[str, Any] = {

@@ -17,7 +17,19 @@ class BayesPlanner:
 
     name: ClassVar[str] = "bayes"
     settings_model: ClassVar[type[PlannerSettings]] = BayesSettings
-    capabilities: ClassVar[Capabilities] = Capabilities(expressions=True, counts=True, objectives=16)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        expressions=True,
+        counts=True,
+        objectives=16,
+        gain=True,
+        costs=True,
+        sources=True,
+        physics=True,
+        transfer=True,
+        groups=True,
+        tolerances=True,
+        desirability=True,
+    )
 
     def propose(self, problem: Problem, history: History, n: int, seed: int) -> Proposal:
         """Propose n candidates: the initial design first, then what the acquisition likes best, one after the other.

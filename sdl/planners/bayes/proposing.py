@@ -9,21 +9,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdl.errors import PlannerError
+from sdl.objective import DESIRABILITY, is_joint
 from sdl.planners.base import Json, Proposal
+from sdl.planners.bayes import sourced
 from sdl.planners.bayes.acquisition import DRAWS, Acquisition
-from sdl.planners.bayes.choice import choose, last_choice
+from sdl.planners.bayes.costs import BEYOND, NOTHING, cost_told, factors_of
 from sdl.planners.bayes.data import FeatureMap, Observed, observe
+from sdl.planners.bayes.desirable import predicted as predicted_desirability
+from sdl.planners.bayes.diversity import diversity_of
+from sdl.planners.bayes.explaining import told_of
 from sdl.planners.bayes.failures import SuccessModel
+from sdl.planners.bayes.gain import Judged, still_to_be_gained
+from sdl.planners.bayes.grouping import Listed, Open, choose_group
 from sdl.planners.bayes.intervals import SHARE, reach
 from sdl.planners.bayes.isolation import isolated
-from sdl.planners.bayes.models import OutcomeModel, tensor
+from sdl.planners.bayes.models import OutcomeModel, joint, tensor
+from sdl.planners.bayes.replicates import instead
+from sdl.planners.bayes.robust import Averaged, Tolerances
+from sdl.planners.bayes.scatter import scatter_told
 from sdl.planners.bayes.search import Found, Search, best_listed
 from sdl.planners.bayes.settings import BayesSettings, default_count
+from sdl.planners.bayes.weighing import modelled
 from sdl.planners.design import design_points
+from sdl.planners.grouping import design_in_groups, settings_of, whole_groups
 from sdl.planners.points import known_codes, listed_codes, rows_left, to_candidates
 from sdl.planners.random_search import used_up
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from sdl.planners.base import History, Problem
@@ -31,7 +45,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 
-_KERNELS = {"rbf": "RBF", "matern52": "Matérn 5/2"}
+_KERNELS = {"rbf": "RBF", "matern52": "Matérn 5/2", "sparse": "sparse Matérn 5/2"}
 _BENDS = {"plain": "results as they are", "power": "results on a power scale", "log": "results on a logarithmic scale"}
 
 
@@ -42,10 +56,22 @@ class _Draft:
     codes: list[Array] = field(default_factory=list)
     described: list[Json] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    gain: Json | None = None
+    groups: list[Json] = field(default_factory=list)
+    robust: Json | None = None
 
     def add(self, code: Array, description: Json) -> None:
         self.codes.append(code)
         self.described.append(description)
+
+    def group(self, problem: Problem, codes: Sequence[Array], told: Json | None = None) -> Json:
+        """Note a group that is about to be added; return what the description of each of its members says of it."""
+        if problem.group is None or not len(codes):
+            return {}
+        space = problem.space
+        told = told or {"settings": settings_of(space, problem.group, codes[0]), "members": len(codes)}
+        self.groups.append({**told, "diversity": diversity_of(FeatureMap(space), np.stack(codes))})
+        return {"group": len(self.groups)}
 
     def taken(self, known: Array) -> Array:
         """Return known codes, shape (k, d), and those added so far."""
@@ -57,11 +83,14 @@ def propose(problem: Problem, history: History, n: int, seed: int) -> Proposal:
     settings = problem.settings
     if not isinstance(settings, BayesSettings):
         raise PlannerError(f"planner 'bayes' needs BayesSettings, got {type(settings).__name__}")
+    if len(problem.sources) > 1:
+        return sourced.propose(problem, history, n, seed)
     known, notes = known_codes(problem.space, history)
     draft = _Draft(notes=notes)
     count = settings.initial.count or default_count(problem)
     used = len(history.trials)
-    _from_design(draft, problem, known, used, min(n, max(0, count - used)), "initial")
+    count = whole_groups(problem.group, count)
+    _from_design(draft, problem, known, used, min(n, whole_groups(problem.group, count - used)), "initial")
     models: dict[str, OutcomeModel] = {}
     choices: dict[str, Json] = {}
     warned: list[str] = []
@@ -73,7 +102,7 @@ def propose(problem: Problem, history: History, n: int, seed: int) -> Proposal:
             draft.notes.extend(seen.notes)
             if seen.has_objective.any():
                 for outcome, data in seen.outcomes.items():
-                    models[outcome], choices[outcome] = choose(data, features.groups, last_choice(history, outcome))
+                    models[outcome], choices[outcome] = modelled(problem, history, features, data)
                 _from_models(draft, problem, history, features, seen, models, known, wanted, seed)
             else:
                 told = " and ".join(f"'{name}'" for name in problem.objectives)
@@ -99,8 +128,31 @@ def propose(problem: Problem, history: History, n: int, seed: int) -> Proposal:
             if models
             else None,
             "fallbacks": draft.notes,
+            **_gain_told(problem, draft),
+            **_batch_told(problem, draft),
         },
     )
+
+
+def _gain_told(problem: Problem, draft: _Draft) -> Json:
+    """Return what is said of what is still to be gained; nothing where it was not asked."""
+    if problem.gain is None:
+        return {}
+    goal = next(iter(problem.objectives.values()))
+    none = {"more_than": problem.gain, "unit": goal.unit, "probability": None, "missing": "no model was asked yet"}
+    return {"gain": none if draft.gain is None else draft.gain}
+
+
+def _batch_told(problem: Problem, draft: _Draft) -> Json:
+    """Return what is said of all candidates: how different they are, which share settings, what is best within tolerances."""
+    told: Json = {}
+    if draft.codes:
+        told["diversity"] = diversity_of(FeatureMap(problem.space), np.stack(draft.codes))
+    if (group := problem.group) is not None:
+        told["group"] = {"shared": list(group.shared), "capacity": group.capacity, "groups": draft.groups}
+    if problem.tolerances:
+        told["robust"] = draft.robust
+    return told
 
 
 def _from_design(draft: _Draft, problem: Problem, known: Array, start: int, n: int, origin: str) -> None:
@@ -109,8 +161,12 @@ def _from_design(draft: _Draft, problem: Problem, known: Array, start: int, n: i
         return
     settings = problem.settings
     kind = settings.initial.type if isinstance(settings, BayesSettings) else "sobol"
-    for i, code in enumerate(design_points(problem.space, kind, problem.seed, start, n, draft.taken(known))):
-        draft.add(code, {"origin": origin, "index": start + i, "acquisition": None, "predicted": None})
+    index = start
+    for codes in design_in_groups(problem, kind, start, n, draft.taken(known)):
+        shared = draft.group(problem, list(codes))
+        for code in codes:
+            draft.add(code, {"origin": origin, "index": index, "acquisition": None, "predicted": None, **shared})
+            index += 1
 
 
 def _from_models(
@@ -130,30 +186,84 @@ def _from_models(
     draft.notes.extend(f"no experiment has given '{c}' yet: its bounds do not enter the acquisition" for c in missing)
     draft.notes.extend(note for model in models.values() for note in model.notes)
     listed = listed_codes(space)
+    tolerances = Tolerances(features, problem.tolerances) if problem.tolerances else None
+    anchors = _anchors(problem, seen, models, features, tolerances)
+    if tolerances is not None:
+        draft.robust = tolerances.told(problem, models, seen.results)
     search: Search | None = None
     if listed is None:
-        search = Search(features, _anchors(problem, seen, models, features), known, seed)
+        search = Search(features, anchors, known, seed)
     success = None
     if len(seen.failed):
         success = SuccessModel(features(seen.results), features(seen.failed), len(space.names))
-    tried = features(_distinct(seen.results[seen.has_objective]))
-    under_way = [*seen.pending]
-    reaches = {outcome: reach(history, outcome) for outcome in models}
-    for i in range(wanted):
-        pending = features(np.array(under_way)) if under_way else np.empty((0, tried.shape[1]))
-        acquisition = Acquisition(
-            models, problem.objectives, problem.outcome_constraints, tried, pending, seed, success, order=i
+    results = _distinct(seen.results[seen.has_objective])
+    tried = features(results)
+    first = len(draft.codes)
+    limited = problem.cost_limit is not None
+
+    def acquire(extra: Sequence[Array] = ()) -> Acquisition:
+        """Return what is wanted next, with further codes, shape (d,) each, under way."""
+        under_way = np.array([*seen.pending, *draft.codes, *extra]).reshape(-1, len(space.names))
+        pending = features(under_way[rows_left(under_way, results)])  # a repeat has the outcome of what it repeats
+        order = len(draft.codes) - first + len(extra)
+        factors = factors_of(problem, history, features, [*draft.codes, *extra], limited=limited)
+        return Acquisition(
+            models,
+            problem.objectives,
+            problem.outcome_constraints,
+            tried,
+            pending,
+            seed,
+            success,
+            order,
+            factors,
+            tolerances,
         )
+
+    reaches = {outcome: reach(history, outcome) for outcome in models}
+    while len(draft.codes) < first + wanted:
         taken = draft.taken(known)
+        if problem.group is not None:
+            ground = (
+                Listed(features, problem.group, listed[rows_left(listed, taken)])
+                if listed is not None
+                else Open(features, problem.group, Search(features, anchors, taken, seed), anchors, seed)
+            )
+            size = min(problem.group.capacity, first + wanted - len(draft.codes))
+            members, told = choose_group(features, problem.group, ground, acquire, size)
+            if limited and members and members[0].found.value < NOTHING:
+                draft.notes.append(BEYOND)
+                limited = False
+                continue
+            shared = draft.group(problem, [m.found.code for m in members], told)
+            for m in members:
+                draft.add(
+                    m.found.code, {**_described(problem, m.found, m.acquisition, models, features, reaches), **shared}
+                )
+            if members:
+                continue
+        acquisition = acquire()
         if search is None and listed is not None:
-            found = best_listed(acquisition, listed[rows_left(listed, taken)], features)
+            squares = float(sum(len(model.data.numbers) ** 2 for model in models.values()))
+            found = best_listed(acquisition, listed[rows_left(listed, taken)], features, squares)
         elif search is not None:
             found = search.best(acquisition, np.array(draft.codes).reshape(-1, len(space.names)))
             found = found if found is not None else _any_new(problem, taken, seed, acquisition, features)
+        if limited and found is not None and found.value < NOTHING:
+            draft.notes.append(BEYOND)
+            limited = False
+            continue
+        more: Json = {}
+        if isinstance(problem.settings, BayesSettings) and problem.settings.replicates:
+            under_way = np.array([*seen.pending, *draft.codes]).reshape(-1, len(space.names))
+            found, more = instead(found, problem, models, features, results, under_way, acquisition)
         if found is None:
-            return
-        draft.add(found.code, _described(found, acquisition, models, features, reaches))
-        under_way.append(found.code)
+            break
+        more |= draft.group(problem, [found.code])
+        draft.add(found.code, {**_described(problem, found, acquisition, models, features, reaches), **more})
+    if problem.gain is not None:
+        near = np.concatenate([np.array([*seen.pending, *draft.codes]).reshape(-1, len(space.names)), anchors])
+        draft.gain = still_to_be_gained(Judged(problem, features, models, success, reaches), near, seed)
 
 
 def _any_new(problem: Problem, taken: Array, seed: int, acquisition: Acquisition, features: FeatureMap) -> Found | None:
@@ -176,25 +286,29 @@ def _anchors(
     seen: Observed,
     models: dict[str, OutcomeModel],
     features: FeatureMap,
+    tolerances: Tolerances | None,
 ) -> Array:
     """Return the experiments with results, best predicted first, likely feasible ones before others; shape (k, d).
 
-    With several objectives those come first that the fewest others beat in all of them.
+    With several objectives those come first that the fewest others beat in all of them; joined by desirabilities they are one.
     """
     x = features(seen.results)
-    merits = np.array(
-        [[goal.merit(float(v)) for v in models[name].predict(x)[0]] for name, goal in problem.objectives.items()]
-    )
+    means = {n: (m.predict(x) if tolerances is None else tolerances.expected(m, x))[0] for n, m in models.items()}
+    merits = np.array([[goal.merit(float(v)) for v in means[name]] for name, goal in problem.objectives.items()])
+    if is_joint(problem.objectives):
+        whole = joint(list(models.values()))
+        whole = whole if tolerances is None else Averaged(whole, tolerances)
+        merits = predicted_desirability(models, problem.objectives, whole, x)[0][None, :]
     beaten = (merits[:, None, :] > merits[:, :, None]).all(axis=0).sum(axis=1)
     broken = np.zeros(len(x))
     for outcome, bounds in problem.outcome_constraints.items():
         if outcome in models:
-            predicted = models[outcome].predict(x)[0]
-            broken += np.array([0.0 if bounds.holds(float(v)) else 1.0 for v in predicted])
+            broken += np.array([0.0 if bounds.holds(float(v)) else 1.0 for v in means[outcome]])
     return seen.results[np.lexsort((-merits[0], beaten, broken))]
 
 
 def _described(
+    problem: Problem,
     found: Found,
     acquisition: Acquisition,
     models: dict[str, OutcomeModel],
@@ -216,9 +330,16 @@ def _described(
         "origin": "model",
         "found": found.how,
         "acquisition": _finite(found.value),
-        "acquisition_function": acquisition.name,
+        "acquisition_function": ", ".join([acquisition.name, *(factor.name for factor in acquisition.factors)]),
         "predicted": predicted,
+        **cost_told(problem, problem.target, found.code),
     }
+    if (why := told_of(problem, models, x)) is not None:
+        worth = [{k: _finite(v) if isinstance(v, float) else v for k, v in asdict(w).items()} for w in why.worth]
+        described["why"] = {"leaning": why.leaning, "because": why.because, "worth": worth}
+    if is_joint(problem.objectives):
+        mean, sd = predicted_desirability(models, problem.objectives, joint(list(models.values())), x)
+        described[DESIRABILITY] = {"mean": float(mean[0]), "sd": float(sd[0])}
     if acquisition.any_feasible is not None:
         described["draws_with_a_feasible_point"] = acquisition.any_feasible
     if acquisition.reference is not None:
@@ -244,6 +365,7 @@ def _describe(problem: Problem, model: OutcomeModel, choice: Json) -> Json:
         "scale": {k: _finite(v) if isinstance(v, float) else v for k, v in asdict(scale).items()},
         "mean": _finite(float(scale.natural(np.array(model.constant)))),
         "noise_sd": _finite(math.sqrt(model.noise)),
+        "scatter": scatter_told(data.scatter),
         "uncertainties": "stated, and further noise inferred" if data.uncertainties is not None else "noise inferred",
         "lengthscales": model.lengthscales,
     }

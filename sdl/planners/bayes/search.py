@@ -27,6 +27,9 @@ _ALL_UP_TO = 1 << 18
 """Rows up to which all are scored (chosen: a quarter of a million take a few seconds)."""
 
 _LOOKED_AT = 1 << 16
+_WORK = 3.3e10
+"""Rows times the squares of the numbers of results that models rest on, up to which all rows are scored. Chosen: some seconds."""
+_FEWEST_LOOKED_AT = 1 << 11
 _GOOD = 32
 _SAMPLES = 1024
 _COPIES = 64
@@ -52,30 +55,38 @@ class Found:
     how: str
 
 
-def best_listed(acquisition: Acquisition, codes: Array, features: FeatureMap) -> Found | None:
+def best_listed(acquisition: Acquisition, codes: Array, features: FeatureMap, squares: float = 0.0) -> Found | None:
     """Return the best of listed codes, shape (n, d), the first among equals; None where there are none.
 
     Of more than 262,144 rows, 65,536 are looked at that are drawn at random, then as many that lie closest to the best of
-    those: the acquisition is smooth, so its largest values have large ones beside them.
+    those: the acquisition is smooth, so its largest values have large ones beside them. In long runs a row costs more, and both
+    numbers are smaller.
+
+    Args:
+        acquisition: what is wanted.
+        codes: among which.
+        features: of the space.
+        squares: sum of the squares of the numbers of results that the models rest on.
     """
     if not len(codes):
         return None
-    if len(codes) > _ALL_UP_TO:
-        return _best_of_many(acquisition, codes, features)
+    most = _WORK / max(squares, 1.0)
+    if len(codes) > min(_ALL_UP_TO, max(most, 2 * _FEWEST_LOOKED_AT)):
+        return _best_of_many(acquisition, codes, features, int(min(_LOOKED_AT, max(most / 2, _FEWEST_LOOKED_AT))))
     values = acquisition.score(features(codes))
     best = int(np.argmax(values))
     return Found(codes[best], float(values[best]), f"best of all {len(codes)} that are left")
 
 
-def _best_of_many(acquisition: Acquisition, codes: Array, features: FeatureMap) -> Found:
+def _best_of_many(acquisition: Acquisition, codes: Array, features: FeatureMap, count: int) -> Found:
     x = features(codes)
-    first = np.sort(np.random.default_rng(len(codes)).choice(len(codes), size=_LOOKED_AT, replace=False))
+    first = np.sort(np.random.default_rng(len(codes)).choice(len(codes), size=count, replace=False))
     values = acquisition.score(x[first])
     distance = np.full(len(x), np.inf)
     for good in x[first[np.argsort(-values, kind="stable")[:_GOOD]]]:
         distance = np.minimum(distance, ((x - good) ** 2).sum(axis=1))
     distance[first] = np.inf
-    near = np.sort(np.argpartition(distance, _LOOKED_AT)[:_LOOKED_AT])
+    near = np.sort(np.argpartition(distance, count - 1)[:count])
     rows = np.concatenate([first, near])
     values = np.concatenate([values, acquisition.score(x[near])])
     best = int(np.lexsort((rows, -values))[0])
@@ -92,11 +103,15 @@ class Search:
         anchors: codes around which to look closely (the best experiments so far), shape (k, d).
         known: codes that shall not be proposed again, shape (m, d).
         seed: of the samples.
+        region: the part of the space that is searched; by default all of it.
     """
 
-    def __init__(self, features: FeatureMap, anchors: Array, known: Array, seed: int) -> None:
+    def __init__(
+        self, features: FeatureMap, anchors: Array, known: Array, seed: int, region: Region | None = None
+    ) -> None:
         self.features = features
-        self.region = Region(features.space)
+        self.region = region if region is not None else Region(features.space)
+        self.taken = known
         self.known = features(known) if len(known) else np.empty((0, len(features.names)))
         rng = np.random.default_rng([seed, 2])
         parts = [self.region.sample(_SAMPLES, seed)]
@@ -104,19 +119,33 @@ class Search:
             parts.append(self.region.perturbed(anchors[:_INCUMBENTS], _COPIES, rng))
         self.codes = np.concatenate(parts)
 
-    def best(self, acquisition: Acquisition, avoid: Array) -> Found | None:
-        """Return the best feasible point found that is no repetition of known points or of `avoid`, shape (k, d)."""
+    def best(self, acquisition: Acquisition, avoid: Array, *, climb: bool = True) -> Found | None:
+        """Return the best feasible point found that is no repetition of known points or of `avoid`, shape (k, d).
+
+        Without `climb` it is the best of the samples.
+        """
+        found = self.tops(acquisition, avoid, climb=climb)
+        return max(found, key=lambda f: f.value) if found else None  # max keeps the first among equals
+
+    def tops(self, acquisition: Acquisition, avoid: Array, *, climb: bool = True) -> list[Found]:
+        """Return the samples from which hills are climbed, and their tops; see `best`."""
         taken = np.concatenate([self.known, self.features(avoid)]) if len(avoid) else self.known
         codes = self.codes[self._new(self.codes, taken)]
         if not len(codes):
-            return None
+            return []
         values = acquisition.score(self.features(codes))
         found: list[Found] = []
         for start in self._starts(codes, values):
             code, value = codes[start], float(values[start])
             found.append(Found(code, value, "sample"))
-            found.append(self._climb(acquisition, code, value, taken))
-        return max(found, key=lambda f: f.value)  # max keeps the first among equals
+            if climb:
+                found.append(self._climb(acquisition, code, value, taken))
+        return found
+
+    def left(self, codes: Array | None = None) -> Array:
+        """Return the codes, shape (≤ n, d), that are no repetition of known points; by default of the samples."""
+        codes = self.codes if codes is None else codes
+        return codes[self._new(codes, self.known)]
 
     def _new(self, codes: Array, taken: Array) -> NDArray[np.bool_]:
         """Tell per code, shape (n, d), whether it differs from all taken features, shape (m, f)."""

@@ -102,12 +102,15 @@ class PairEffect:
         at: values of the first, and of the second.
         mean: one row a value of the first; None where no row or point lies.
         interaction: share of the variance that is not the sum of what either does; None where they depend on each other.
+        low, high: ends of the band that holds 90 % of the draws, as `mean`.
     """
 
     parameters: tuple[str, str]
     at: tuple[tuple[Value, ...], tuple[Value, ...]]
     mean: tuple[tuple[float | None, ...], ...]
     interaction: float | None
+    low: tuple[tuple[float | None, ...], ...] = ()
+    high: tuple[tuple[float | None, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ def sensitivity(space: Space, predict: Predict, draw: Draw) -> Sensitivity:
         over,
         tuple(Index(names[i], float(first[i]), float(total[i])) for i in order),
         tuple(_effect(space, int(i), predict, draw) for i in order),
-        tuple(_pair(space, i, j, predict, variance) for i, j in _paired(order)),
+        tuple(_pair(space, i, j, predict, draw, variance) for i, j in _paired(order)),
     )
 
 
@@ -237,13 +240,20 @@ def _nodes(space: Space, column: int) -> tuple[Array, Array]:
     return values, np.full(len(values), 1.0 / len(values))
 
 
-def _pair(space: Space, i: int, j: int, predict: Predict, variance: float) -> PairEffect:
+def _pair(space: Space, i: int, j: int, predict: Predict, draw: Draw, variance: float) -> PairEffect:
     (one, share_one), (two, share_two) = _nodes(space, i), _nodes(space, j)
-    base = _base(space, _PAIR_BASE)
-    codes = np.tile(base, (len(one) * len(two), 1))
-    codes[:, i] = np.repeat(one, len(two) * len(base))
-    codes[:, j] = np.tile(np.repeat(two, len(base)), len(one))
-    table = predict(codes).reshape(len(one), len(two), -1).mean(axis=2)
+
+    def at(base: Array) -> Array:
+        codes = np.tile(base, (len(one) * len(two), 1))
+        codes[:, i] = np.repeat(one, len(two) * len(base))
+        codes[:, j] = np.tile(np.repeat(two, len(base)), len(one))
+        return codes
+
+    table = predict(at(_base(space, _PAIR_BASE))).reshape(len(one), len(two), -1).mean(axis=2)
+    drawn = draw(at(_base(space, max(8, _TOGETHER // table.size))))
+    ends = np.quantile(
+        drawn.reshape(len(drawn), *table.shape, -1).mean(axis=3), [0.5 - SHARE / 2, 0.5 + SHARE / 2], axis=0
+    )
     by_one, by_two = table @ share_two, share_one @ table
     rest = table - by_one[:, None] - by_two[None, :] + share_one @ table @ share_two
     return PairEffect(
@@ -251,6 +261,7 @@ def _pair(space: Space, i: int, j: int, predict: Predict, variance: float) -> Pa
         (_told(space, i, one), _told(space, j, two)),
         tuple(tuple(map(float, row)) for row in table),
         float(share_one @ rest**2 @ share_two / variance),
+        *(tuple(tuple(map(float, row)) for row in end) for end in ends),
     )
 
 
@@ -278,7 +289,7 @@ def _over_points(space: Space, predict: Predict, draw: Draw) -> Sensitivity:
         over,
         tuple(Index(space.names[i], float(first[i]), None) for i in order),
         tuple(_binned(space, codes, int(i), sorted_into[i], values, drawn) for i in order),
-        tuple(_binned_pair(space, codes, i, j, values) for i, j in _paired(order)),
+        tuple(_binned_pair(space, codes, i, j, values, drawn) for i, j in _paired(order)),
     )
 
 
@@ -324,11 +335,14 @@ def _binned(space: Space, codes: Array, column: int, bins: NDArray[np.intp], val
     )
 
 
-def _binned_pair(space: Space, codes: Array, i: int, j: int, values: Array) -> PairEffect:
+def _binned_pair(space: Space, codes: Array, i: int, j: int, values: Array, drawn: Array) -> PairEffect:
     one, two = _bins(space, codes, i, _PAIR_BINS), _bins(space, codes, j, _PAIR_BINS)
-    table = []
+    table, lows, highs = [], [], []
     for a in range(int(one.max()) + 1):
         cells = [(one == a) & (two == b) for b in range(int(two.max()) + 1)]
         table.append(tuple(float(values[cell].mean()) if cell.any() else None for cell in cells))
+        bands = [_band(drawn[:, cell].mean(axis=1)[:, None]) if cell.any() else ([None], [None]) for cell in cells]
+        lows.append(tuple(low[0] for low, _ in bands))
+        highs.append(tuple(high[0] for _, high in bands))
     at = (_centres(space, codes, i, one), _centres(space, codes, j, two))
-    return PairEffect((space.names[i], space.names[j]), at, tuple(table), None)
+    return PairEffect((space.names[i], space.names[j]), at, tuple(table), None, tuple(lows), tuple(highs))

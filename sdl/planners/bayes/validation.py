@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
-from sdl.planners.bayes.choice import choose, last_choice
 from sdl.planners.bayes.data import FeatureMap, observe
 from sdl.planners.bayes.isolation import isolated
+from sdl.planners.bayes.sources import of_target
+from sdl.planners.bayes.weighing import modelled
 
 if TYPE_CHECKING:
     from sdl.planners.base import History, Problem
@@ -36,13 +37,14 @@ def leave_one_out(problem: Problem, history: History) -> dict[str, list[LeftOut]
         outcome → one entry an experiment, in order of number; outcomes with fewer than three results are missing.
     """
     features = FeatureMap(problem.space)
+    history = of_target(problem, history)
     with isolated(0):
         seen = observe(features, history, problem.objectives, problem.outcome_constraints)
         result: dict[str, list[LeftOut]] = {}
         for outcome, data in seen.outcomes.items():
             if len(data.numbers) < FEWEST:
                 continue
-            mean, sd = choose(data, features.groups, last_choice(history, outcome))[0].left_out()
+            mean, sd = modelled(problem, history, features, data)[0].left_out()
             result[outcome] = [
                 LeftOut(number=number, measured=float(value), predicted=float(m), sd=float(s))
                 for number, value, m, s in zip(data.numbers, data.values, mean, sd, strict=True)

@@ -49,6 +49,7 @@ class Progress:
         target: values at which the campaign stops, in the same unit.
         last: the largest number on the horizontal axis.
         log: whether the upright axis is logarithmic.
+        before: the best feasible value that was known before the campaign, or None.
     """
 
     title: str
@@ -61,6 +62,7 @@ class Progress:
     target: tuple[float, ...]
     last: int
     log: bool
+    before: float | None = None
 
     @property
     def values(self) -> list[float]:
@@ -126,7 +128,8 @@ def progress_of(data: ReportData, name: str) -> Progress:
     target = targets_of(data, name)
     random = () if data.random is None else (*data.random.expected, *data.random.lucky, data.random.optimum)
     values = [v for _, v in points]
-    log = wants_log([*values, *random, *target]) if values else False
+    before = data.best_known(name)
+    log = wants_log([*values, *random, *target, *(() if before is None else (before,))]) if values else False
     return Progress(
         title=f"Best {name} so far against the number of experiments",
         curve_name="best so far",
@@ -138,6 +141,7 @@ def progress_of(data: ReportData, name: str) -> Progress:
         target=target,
         last=_last(data),
         log=log,
+        before=before,
     )
 
 
@@ -146,7 +150,7 @@ def convergence_svg(data: ReportData, *, standalone: bool = True) -> Html:
     shown = progress(data)
     canvas = Canvas(_WIDTH, _HEIGHT, shown.title, _described(data, shown))
     random = data.random
-    values = [*shown.values, *shown.target]
+    values = [*shown.values, *shown.target, *(() if shown.before is None else (shown.before,))]
     if random is not None:
         values += [*random.expected, *random.lucky, *random.unlucky, random.optimum]
     left, right, bottom = margin_for(scale_over(values, 1.0, 0.0, log=shown.log), 6), _WIDTH - 14, _HEIGHT - 46
@@ -162,6 +166,9 @@ def convergence_svg(data: ReportData, *, standalone: bool = True) -> Html:
     for value in shown.target:
         hover = f"target: {with_unit(number(value), shown.unit)}"
         canvas.add("line", hover=hover, x1=left, x2=right, y1=y(value), y2=y(value), class_="f-target")
+    if shown.before is not None:
+        at, hover = y(shown.before), f"best known before the campaign: {with_unit(number(shown.before), shown.unit)}"
+        canvas.add("line", hover=hover, x1=left, x2=right, y1=at, y2=at, class_="f-known-best")
     for n in shown.failed:
         canvas.add("path", hover=f"experiment {n} gave no result", d=f"M{x(n):.2f},{bottom:.2f}v-9", class_="f-failed")
     canvas.line(stairs([(x(n), y(v)) for n, v in shown.curve]), "f-curve")
@@ -185,7 +192,7 @@ def _draw_random(canvas: Canvas, frame: Frame, x: Linear, y: Linear | Log, rando
 
 def _signs(data: ReportData, shown: Progress) -> list[Entry]:
     signs: list[Entry] = [("line", "f-curve", shown.curve_name)] if shown.curve else []
-    signs += entries(data)
+    signs += [entry for entry in entries(data) if entry[1] != "f-known"]  # the rows themselves have no place here
     if data.random is not None:
         signs += [
             ("line", "f-random", "random, expected"),
@@ -194,6 +201,8 @@ def _signs(data: ReportData, shown: Progress) -> list[Entry]:
         ]
     if shown.target:
         signs.append(("line", "f-target", "target"))
+    if shown.before is not None:
+        signs.append(("line", "f-known-best", "best known before the campaign"))
     return signs
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sdl.objective import pareto_set
 from sdl.report.figures.canvas import LEGEND_ROW, Canvas, Frame, draw_x, draw_y, legend, legend_rows, margin_for, stairs
 from sdl.report.figures.convergence import axis_of, targets_of
-from sdl.report.figures.marks import axis_name, entries, mark
+from sdl.report.figures.marks import axis_name, entries, mark, mark_known
 from sdl.report.figures.scales import scale_over, wants_log
 from sdl.report.text import number, with_unit
 
@@ -38,10 +38,18 @@ def front_svg(data: ReportData, across: str, upright: str, *, standalone: bool =
     at = {
         e.number: tuple(data.progress_value(e.outcomes[name].value, name) for name in (across, upright)) for e in shown
     }
+    before = [k for k in data.known if not k.is_failed and across in k.outcomes and upright in k.outcomes]
+    at_before = {
+        k.number: tuple(data.progress_value(k.outcomes[name].value, name) for name in (across, upright)) for k in before
+    }
     reference = _reference(data, across), _reference(data, upright)
     targets = targets_of(data, across), targets_of(data, upright)
     values = [
-        [*(place[i] for place in at.values()), *targets[i], *(() if (r := reference[i]) is None else (r,))]
+        [
+            *(place[i] for places in (at, at_before) for place in places.values()),
+            *targets[i],
+            *(() if (r := reference[i]) is None else (r,)),
+        ]
         for i in (0, 1)
     ]
     logs = [wants_log(v) for v in values]
@@ -56,6 +64,8 @@ def front_svg(data: ReportData, across: str, upright: str, *, standalone: bool =
     draw_x(canvas, frame, x, axis_name(axis_of(data, across), data.unit_of(across), log=logs[0]), 5 if only else 4)
     _lines(canvas, data, frame, (across, upright), (x, y), targets, reference)
     canvas.line(_front_line(data, across, upright, at, x, y, reference), "f-curve")
+    for k in before:
+        mark_known(canvas, data, k, x(at_before[k.number][0]), y(at_before[k.number][1]))
     for e in sorted(shown, key=lambda e: e.number in data.marked):
         mark(canvas, data, e, x(at[e.number][0]), y(at[e.number][1]), 3.6 if only else 3.2)
     if not shown:

@@ -9,7 +9,7 @@ from sdl.report.figures.canvas import Canvas, Entry, cross
 from sdl.report.text import estimate_text, unit_text, with_unit
 
 if TYPE_CHECKING:
-    from sdl.report.data import ReportData, ReportedExperiment
+    from sdl.report.data import ReportData, ReportedExperiment, ReportedKnown
 
 
 def mark(
@@ -23,6 +23,30 @@ def mark(
         canvas.add("circle", hover=hover, cx=x, cy=y, r=radius, class_=class_of(experiment))
     else:
         canvas.add("path", hover=hover, d=cross(x, y, radius * 0.9), class_=f"{class_of(experiment)} f-cross")
+
+
+def mark_known(canvas: Canvas, data: ReportData, known: ReportedKnown, x: float, y: float, radius: float = 3.0) -> None:
+    """Draw one row of what was known before the campaign."""
+    hover = known_text(data, known)
+    if known.is_feasible:
+        canvas.add("circle", hover=hover, cx=x, cy=y, r=radius, class_="f-known")
+    else:
+        canvas.add("path", hover=hover, d=cross(x, y, radius * 0.9), class_="f-known f-cross")
+
+
+def known_text(data: ReportData, known: ReportedKnown) -> str:
+    """Return what is shown of a row of what was known before where the pointer rests on it."""
+    lines = [f"known before the campaign ({known.number})", label_of(known.candidate, data.units)]
+    lines += [
+        f"{name}: {with_unit(estimate_text(value), data.unit_of(name))}"
+        for name, value in known.outcomes.items()
+        if name in data.outcomes
+    ]
+    if known.is_failed:
+        lines.append("failed")
+    elif not known.is_feasible:
+        lines.append("not feasible")
+    return "\n".join(lines)
 
 
 def class_of(experiment: ReportedExperiment) -> str:
@@ -67,7 +91,9 @@ def entries(data: ReportData) -> list[Entry]:
         result.append(("cross", "f-point f-cross", "not feasible"))
     if data.marked:
         result.append(("ring", "f-best", marked_as(data)))
-    if data.count("failed", "aborted"):
+    if data.known:
+        result.append(("dot", "f-known", "known before the campaign"))
+    if data.count("failed", "aborted") or any(k.is_failed for k in data.known):
         result.append(("tick", "f-failed", "failed" if not data.count("aborted") else "failed or aborted"))
     return result
 

@@ -10,9 +10,9 @@ from sdl.report.figures.scales import scale_over
 from sdl.report.text import number, with_unit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from sdl.report.data import LeftOut, ReportData
+    from sdl.report.data import LeftOut, ReportData, ReportedExperiment
     from sdl.report.html import Html
 
 _PLOT = 330.0
@@ -37,14 +37,19 @@ def predicted_svg(data: ReportData, outcome: str, points: Sequence[LeftOut]) -> 
     canvas.add("line", x1=frame.left, y1=frame.bottom, x2=frame.right, y2=frame.top, class_="f-equal")
     known = {e.number: e for e in data.experiments}
     for p in points:
-        class_ = class_of(known[p.number]) if p.number in known else "f-point"
+        class_ = _class_of(known, p.number)
         at = x(p.measured)
         canvas.add("line", x1=at, x2=at, y1=y(p.predicted - p.sd), y2=y(p.predicted + p.sd), class_=f"f-bar {class_}")
     for p in points:
-        class_ = class_of(known[p.number]) if p.number in known else "f-point"
+        class_ = _class_of(known, p.number)
         hover = (
-            f"experiment {p.number}\nmeasured {with_unit(number(p.measured), unit)}\n"
+            f"{'experiment' if p.number > 0 else 'known before,'} {p.number}\nmeasured {with_unit(number(p.measured), unit)}\n"
             f"predicted {with_unit(f'{number(p.predicted)} ± {number(p.sd, 2)}', unit)}"
         )
         canvas.add("circle", hover=hover, cx=x(p.measured), cy=y(p.predicted), r=3.4, class_=class_)
     return canvas.svg()
+
+
+def _class_of(experiments: Mapping[int, ReportedExperiment], number: int) -> str:
+    """Return the class that colours a point; numbers below 1 are those of what was known before the campaign."""
+    return class_of(experiments[number]) if number in experiments else "f-known"

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sdl.report.figures.canvas import Canvas, Frame, draw_x, draw_y, margin_for, text_width, x_room
-from sdl.report.figures.marks import axis_name, hover_text, mark
+from sdl.report.figures.marks import axis_name, hover_text, known_text, mark, mark_known
 from sdl.report.figures.scales import Bands, Marked, scale_over, wants_log, whole_numbers
 from sdl.report.text import number
 from sdl.space import Categorical, Continuous, Discrete, Integer
@@ -35,7 +35,10 @@ def scatter_svg(data: ReportData, parameter_name: str, outcome: str) -> Html:
     placed = [e for e in data.experiments if parameter.problem(e.candidate.get(parameter_name, "")) is None]
     shown = [e for e in placed if e.state == "done" and outcome in e.outcomes]
     gone = [e for e in placed if e.state in {"failed", "aborted"}]
-    values = [e.outcomes[outcome].value for e in shown]
+    before = [k for k in data.known if parameter.problem(k.candidate.get(parameter_name, "")) is None]
+    gone_before = [k for k in before if k.is_failed]
+    before = [k for k in before if outcome in k.outcomes and not k.is_failed]
+    values = [e.outcomes[outcome].value for e in shown] + [k.outcomes[outcome].value for k in before]
     y_log = wants_log(values)
     top = 10.0
     y = scale_over(values, top + _PLOT, top, log=y_log, margin=0.08)
@@ -52,6 +55,12 @@ def scatter_svg(data: ReportData, parameter_name: str, outcome: str) -> Html:
             at = bands(str(e.candidate[parameter_name]), _aside(e.number) * 0.55)
             canvas.add("path", hover=hover_text(data, e), d=f"M{at:.2f},{frame.bottom:.2f}v-7", class_="f-failed")
         wide = 0.55 if len(names) < 12 else 0.3
+        for k in gone_before:
+            at = bands(str(k.candidate[parameter_name]), _aside(k.number) * 0.55)
+            canvas.add("path", hover=known_text(data, k), d=f"M{at:.2f},{frame.bottom:.2f}v-7", class_="f-failed")
+        for k in before:
+            at = bands(str(k.candidate[parameter_name]), _aside(k.number) * wide)
+            mark_known(canvas, data, k, at, y(k.outcomes[outcome].value))
         for e in sorted(shown, key=lambda e: e.number in data.marked):
             at = bands(str(e.candidate[parameter_name]), _aside(e.number) * wide)
             mark(canvas, data, e, at, y(e.outcomes[outcome].value), 3.2)
@@ -62,6 +71,11 @@ def scatter_svg(data: ReportData, parameter_name: str, outcome: str) -> Html:
     for e in gone:
         at = x(float(e.candidate[parameter_name]))
         canvas.add("path", hover=hover_text(data, e), d=f"M{at:.2f},{frame.bottom:.2f}v-7", class_="f-failed")
+    for k in gone_before:
+        at = x(float(k.candidate[parameter_name]))
+        canvas.add("path", hover=known_text(data, k), d=f"M{at:.2f},{frame.bottom:.2f}v-7", class_="f-failed")
+    for k in before:
+        mark_known(canvas, data, k, x(float(k.candidate[parameter_name])), y(k.outcomes[outcome].value))
     for e in sorted(shown, key=lambda e: e.number in data.marked):
         mark(canvas, data, e, x(float(e.candidate[parameter_name])), y(e.outcomes[outcome].value), 3.2)
     return canvas.svg()

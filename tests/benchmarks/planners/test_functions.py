@@ -76,10 +76,17 @@ def test_functions_equal_botorchs():
         assert f.branin_currin(*x[:2]) == pytest.approx(
             multi_objective.BraninCurrin().evaluate_true(two).tolist(), rel=1e-6
         )
+        dtlz2 = multi_objective.DTLZ2(6, 2)
+        assert f.dtlz2(x[:6]) == pytest.approx(dtlz2.evaluate_true(point[None, :6])[0].tolist(), rel=1e-9)
         value, *slack = f.gramacy(*x[:2])
         assert value == pytest.approx(float(synthetic.ConstrainedGramacy().evaluate_true(two)))
         theirs = synthetic.ConstrainedGramacy()._evaluate_slack_true(two)
         assert [-s for s in slack] == pytest.approx(theirs.tolist(), abs=1e-9)
+
+
+def test_the_front_of_dtlz2_has_the_volume_stated():
+    front = [f.dtlz2([float(t), *[0.5] * 5]) for t in np.linspace(0, 1, 20_001)]
+    assert f.hypervolume(front, f.DTLZ2_REFERENCE) == pytest.approx(f.DTLZ2_VOLUME, abs=1e-4)
 
 
 def test_hypervolume_by_hand():
