@@ -139,3 +139,17 @@ def test_shifted_results_among_noisy_ones_are_found():
     changed = OutcomeData("z", data.numbers, data.features, values, None, plain("z", values, [])[0])
     with isolated(0):
         assert sorted(doubting(changed, GROUPS, "rbf")[0].doubted) == [i + 1 for i in shifted]
+
+
+@pytest.mark.parametrize("small", [6e-17, 1e-9])
+def test_results_next_to_zero_prove_no_logarithmic_scale(small):
+    """On it the density of a result is as large as the result is small: a few zeros would outweigh all else."""
+
+    def edge(x):
+        y = np.cos(np.pi / 2 * x[:, 0]) * (1 + x[:, 1])
+        y[:3] = small
+        return y
+
+    model, told = chosen(of(edge, 16))
+    assert not told["kind"].endswith("log")
+    assert model.predict(np.random.default_rng(0).random((50, 2)))[0].max() < 10

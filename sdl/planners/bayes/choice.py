@@ -35,6 +35,10 @@ MARGIN = 5.0
 section 3.2). The kernel with kinks is in use without evidence. Weighing the kinds by their evidence instead was no better
 (docs/bayes.md)."""
 
+_MOST = MARGIN / 2
+"""By how much one result may speak for or against another model, as a log density: no two of them alone decide. Chosen. Without a
+limit a single result next to zero would prove a logarithmic scale, on which its density is as large as it is small."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -126,7 +130,11 @@ def choose(data: OutcomeData, groups: Sequence[str], last: Last | None) -> tuple
         other = doubted.bent(kind.bend)
         if kind != held and other is not None:
             models[kind] = fit(other, groups, kind.kernel)
-    evidence = {kind: float(model.log_density().sum()) for kind, model in models.items()}
+    base = model.log_density()
+    evidence = {
+        kind: float(base.sum() + np.clip(other.log_density() - base, -_MOST, _MOST).sum())
+        for kind, other in models.items()
+    }
     best = max(models, key=lambda kind: evidence[kind])  # max keeps the first among equals, which is the one in use
     chosen = best if evidence[best] > evidence[held] + MARGIN else held
     why = "best by what is left out" if chosen == best else f"'{best.name}' is better by less than {MARGIN:g}"

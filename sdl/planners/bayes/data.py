@@ -34,6 +34,9 @@ _EXACT = 1e-6
 _VAGUE = 1e3
 """A result whose uncertainty is this many times the spread of all results tells nothing."""
 
+_ROUNDING = 1e-12
+"""A result this small beside the largest is a zero with a rounding error, which has no place on a logarithmic scale. Chosen."""
+
 
 @dataclass(frozen=True)
 class FeatureMap:
@@ -196,7 +199,7 @@ class OutcomeData:
     def bent(self, bend: Bend) -> OutcomeData | None:
         """Return the same observations on a bent scale, or None where that bend makes no sense for them."""
         below = any(h.role == "mean" and not h.is_positive for h in self.hints)
-        if bend == "log" and (below or self.values.min() <= 0):
+        if bend == "log" and (below or self.values.min() <= _ROUNDING * self.values.max()):
             return None  # even a doubted result, or what is expected, needs a place on the scale
         scale = bent(plain(self.name, self.trusted, self.landmarks)[0], bend, self.trusted, self.landmarks)
         return None if scale is None else replace(self, scale=scale)
