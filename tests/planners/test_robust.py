@@ -12,7 +12,7 @@ import torch
 from scipy.stats import norm
 
 from sdl.objective import Estimate, Objective, OutcomeConstraint
-from sdl.planners import History, Problem, Trial, get_planner
+from sdl.planners import History, Problem, RoundRecord, Trial, get_planner
 from sdl.planners.bayes import BayesSettings
 from sdl.planners.bayes.data import FeatureMap, observe
 from sdl.planners.bayes.models import fit
@@ -158,13 +158,16 @@ def test_a_broad_peak_is_preferred_to_a_higher_narrow_one():
     def campaign(tolerances: dict[str, float]) -> tuple[list[float], dict]:
         asked = Problem(LINE, GOAL, {}, BayesSettings(initial={"count": 6}), seed=3, tolerances=tolerances)
         xs = [*np.linspace(0, 1, 11).tolist(), 0.17, 0.23]  # both peaks are known
+        rounds: tuple[RoundRecord, ...] = ()
         for number in range(len(xs), len(xs) + 5):
             trials = [
                 Trial(i + 1, Candidate({"x": x}), "default", "done", {"z": Estimate(float(peaks(x)))})
                 for i, x in enumerate(xs)
             ]
-            proposal = BAYES.propose(asked, History(tuple(trials)), 1, seed=number)
+            proposal = BAYES.propose(asked, History(tuple(trials), rounds), 1, seed=number)
             xs.append(float(proposal.candidates[0]["x"]))
+            record = RoundRecord(len(rounds) + 1, number, proposal.candidates, proposal.diagnostics)
+            rounds = (*rounds, record)
         return xs, proposal.diagnostics
 
     plain, _ = campaign({})

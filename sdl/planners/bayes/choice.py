@@ -35,8 +35,8 @@ MARGIN = 5.0
 section 3.2). The kernel with kinks is in use without evidence. Weighing the kinds by their evidence instead was no better
 (docs/bayes.md)."""
 
-_MOST = MARGIN / 2
-"""By how much one result may speak for or against another model, as a log density: no two of them alone decide. Chosen. Without a
+_MOST = MARGIN
+"""By how much one result may speak for or against another model, as a log density: no single one decides. Chosen. Without a
 limit a single result next to zero would prove a logarithmic scale, on which its density is as large as it is small."""
 
 
