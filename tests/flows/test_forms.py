@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 
-DELAYS = (*(0.015 * i for i in range(20)), 1.5)
+DELAYS = (*(0.03 * i for i in range(10)), 1.5)
 """Seconds after which a question is answered: before its flow run is there, while it is made, and when it waits."""
 
 
